@@ -1,0 +1,50 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace reapctl::core {
+
+/// Which process, for as long as this boot lasts: a pid alone is a name that can be reused.
+struct ProcessId {
+  pid_t pid = 0;
+  std::uint64_t start_ticks = 0;  ///< field 22 of /proc/PID/stat, proc(5)
+  auto operator<=>(const ProcessId&) const = default;
+};
+
+/// What /proc/PID/stat says (proc(5)); only what reapctl uses.
+struct ProcessStat {
+  ProcessId id;
+  std::string comm;
+  char state = '?';
+  pid_t ppid = 0;
+  pid_t pgid = 0;
+  pid_t sid = 0;
+  int tty_nr = 0;
+  std::int64_t cpu_ticks = 0;  ///< utime + stime
+  int threads = 0;
+  std::int64_t rss_pages = 0;
+};
+
+/// A process as reports show it. Filled in by proc::describe; what could not be read is empty.
+struct ProcessDetails {
+  pid_t pid = 0;
+  pid_t ppid = 0;
+  pid_t pgid = 0;
+  pid_t sid = 0;
+  std::uint64_t start_ticks = 0;
+  std::string comm;
+  std::vector<std::string> argv;  ///< unredacted; empty for a zombie or kernel thread
+  char state = '?';
+  std::string wchan;  ///< empty when the kernel does not say
+  std::int64_t cpu_ms = 0;
+  std::int64_t rss_bytes = 0;
+  std::int64_t age_ms = 0;
+  std::vector<std::string> listening;  ///< "127.0.0.1:6379", "[::]:80": TCP sockets in state LISTEN
+};
+
+}  // namespace reapctl::core
