@@ -12,6 +12,7 @@
 ///   setsid  setpgid             leave the session; leave the process group
 ///   ignore=SIG,...  block=...  default=...      `all` is every signal that can be
 ///   on=SIG:exit=N  on=SIG:say=ROLE  on=SIG:fork=ROLE   a handler; the forked child ignores INT and TERM
+///   become-effective-user       for a set-uid copy: all user ids become the effective one
 ///   subreaper                   adopt orphans
 ///   comm=NAME                   as /proc/PID/comm shows it
 ///   env-clear                   re-exec with an empty environment
@@ -259,6 +260,7 @@ constexpr Step kSteps[] = {
     {"default", [](std::string_view list) { set_dispositions(list, SIG_DFL); }},
     {"block", block},
     {"on", set_reaction},
+    {"become-effective-user", [](std::string_view) { (void)setresuid(geteuid(), geteuid(), geteuid()); }},
     {"subreaper", [](std::string_view) { prctl(PR_SET_CHILD_SUBREAPER, 1); }},
     {"comm", [](std::string_view name) { prctl(PR_SET_NAME, name.data()); }},
     {"listen", listen_on},
