@@ -81,6 +81,7 @@ int Tree::tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> m
 }
 
 core::Census Tree::kill(core::TimePoint now) {
+  if (killed_.empty()) told_.clear();
   // Children first, by pid alone: nobody but us can reap them, so their pids cannot be reused, and nothing but speed
   // catches a chain of processes that fork and exit for ever.
   const auto children = proc_.children(::getpid());
@@ -111,7 +112,7 @@ Tree::Standing Tree::standing() {
   Standing standing;
   for (const core::ProcessStat& process : living()) {
     ++standing.alive;
-    if (told_.contains(process.id)) ++standing.told_alive;
+    if (told_.contains(process.id)) standing.stayed.push_back(process);
   }
   return standing;
 }

@@ -37,13 +37,12 @@ class Tree {
   /// `main` is nullopt once the main command has been reaped.
   int tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> main, bool rest);
 
-  /// SIGKILL to whoever is alive now.
+  /// SIGKILL to whoever is alive now. Call it again, as core::after_census says, until nobody is.
   core::Census kill(core::TimePoint now);
 
-  /// Of those the last rung was told, how many are alive; and how many are alive at all.
   struct Standing {
-    int told_alive = 0;
-    int alive = 0;
+    std::vector<core::ProcessStat> stayed;  ///< told by the last rung, and alive
+    int alive = 0;                          ///< told or not
   };
   Standing standing();
 
@@ -52,7 +51,7 @@ class Tree {
 
   /// Most processes seen alive in one look; nullopt before the first.
   [[nodiscard]] std::optional<int> peak() const { return peak_; }
-  /// How many were signalled in the last rung, killing included.
+  /// How many were signalled by the current rung.
   [[nodiscard]] int told() const { return static_cast<int>(told_.size()); }
 
  private:

@@ -32,10 +32,10 @@ std::string process_name(pid_t pid, std::string_view comm) {
 }
 
 std::string why_not_started(const core::RunReport& report) {
-  if (report.exit.failed_stage.empty()) return "was not started";
+  if (!report.exit || report.exit->failed_stage.empty()) return "was not started";
   const std::string subject = report.argv.empty() ? std::string() : report.argv.front();
   const sys::Error error{
-      .code = report.exit.failed_errno, .operation = report.exit.failed_stage, .subject = printable(subject)};
+      .code = report.exit->failed_errno, .operation = report.exit->failed_stage, .subject = printable(subject)};
   return "was not started: " + error.message();
 }
 
@@ -64,8 +64,8 @@ std::string outcome(const core::RunReport& report) {
     case core::RunResult::overlap: return "was not started: another run holds its lock";
     case core::RunResult::timeout: return "timed out";
     case core::RunResult::stopped: return why_stopped(report);
-    case core::RunResult::core_dump: return "dumped core on " + signal_or_unknown(report.exit.signal);
-    case core::RunResult::signal: return "was killed by " + signal_or_unknown(report.exit.signal);
+    case core::RunResult::core_dump: return "dumped core on " + signal_or_unknown(report.exit->signal);
+    case core::RunResult::signal: return "was killed by " + signal_or_unknown(report.exit->signal);
     case core::RunResult::exit_code: return "failed";
     case core::RunResult::success: return report.exit_code == 0 ? "succeeded" : "exited 0";
   }
