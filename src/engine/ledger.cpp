@@ -89,13 +89,9 @@ void Ledger::note_main(const sys::ChildEnd& child) {
   add(report_.reaped_rusage, resource_usage(child.usage));
 }
 
-void Ledger::open_rung(std::string name, core::Millis at, int told) {
-  rungs_.push_back({.signal_name = std::move(name), .at = at, .told = told, .ended = 0, .left = 0, .stayed = {}});
+void Ledger::open_rung(std::string name, core::Millis at) {
+  rungs_.push_back({.signal_name = std::move(name), .at = at, .told = 0, .ended = 0, .left = 0, .stayed = {}});
   rung_open_ = true;
-}
-
-void Ledger::add_told(int told) {
-  if (rung_open_) rungs_.back().told += told;
 }
 
 void Ledger::close_rung() {
@@ -103,6 +99,7 @@ void Ledger::close_rung() {
   rung_open_ = false;
   core::RungReport& rung = rungs_.back();
   const Tree::Standing standing = tree_.standing();
+  rung.told = tree_.told();
   rung.ended = rung.told - static_cast<int>(standing.stayed.size());
   rung.left = standing.alive;
   for (const core::ProcessStat& process : standing.stayed) {
@@ -110,13 +107,17 @@ void Ledger::close_rung() {
   }
 }
 
-void Ledger::conclude() {
-  close_rung();
-  report_.peak_processes = tree_.peak();
+void Ledger::note_survivors() {
   if (!sys::has_children()) return;
   report_.survivors = tree_.survivors();
   report_.survivors_total = static_cast<int>(report_.survivors.size());
   if (report_.survivors.size() > core::kListLimit) report_.survivors.resize(core::kListLimit);
+}
+
+core::TreeReport Ledger::tree() const {
+  core::TreeReport report = report_;
+  report.peak_processes = tree_.peak();
+  return report;
 }
 
 }  // namespace reapctl::engine

@@ -32,16 +32,14 @@ class Ledger {
   void note_main(const sys::ChildEnd& child);
 
   /// A rung has been sent; the one before it is over.
-  void open_rung(std::string name, core::Millis at, int told);
-  /// More processes have been told the current rung.
-  void add_told(int told);
+  void open_rung(std::string name, core::Millis at);
   /// The last rung is over.
   void close_rung();
 
-  /// The run is over: closes the last rung and notes who survived it.
-  void conclude();
+  /// Whoever is still there has survived the last rung.
+  void note_survivors();
 
-  [[nodiscard]] const core::TreeReport& tree() const { return report_; }
+  [[nodiscard]] core::TreeReport tree() const;
   [[nodiscard]] const std::vector<core::RungReport>& rungs() const { return rungs_; }
 
  private:

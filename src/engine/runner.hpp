@@ -8,6 +8,7 @@
 #include "core/report.hpp"
 #include "sys/result.hpp"
 #include "sys/signals.hpp"
+#include "sys/unique_fd.hpp"
 
 namespace reapctl::engine {
 
@@ -22,6 +23,7 @@ struct RunSetting {
   sys::CallerSignals caller_signals;
   std::string run_id;
   std::vector<int> keep_open;  ///< descriptors that the caller goes on using after the command has started
+  bool report_wanted = true;   ///< false: nothing is looked up that only the report shows
 };
 
 /// How a run ended.
@@ -29,6 +31,8 @@ struct RunOutcome {
   core::RunReport report;
   /// On a terminal a command that died of ^C takes reapctl with it, or the shell would run on: fact 26.
   bool die_of_interrupt = false;
+  /// Further signals to reapctl come here: whoever waits for a slow reader of the report should listen to it.
+  sys::UniqueFd signal_fd;
 };
 
 /// Runs a command from its start until nothing of it is left. Makes this process a child subreaper; afterwards its
