@@ -32,7 +32,8 @@ Json rendered(core::Event event, ArgsShown shown = ArgsShown::redacted) {
 
 TEST(ReportJson, KeysAreInTheOrderOfTheContract) {
   std::vector<std::string> keys;
-  for (const auto& [key, value] : rendered(test::success()).items()) keys.push_back(key);
+  const Json json = rendered(test::success());
+  for (const auto& [key, value] : json.items()) keys.push_back(key);
   EXPECT_EQ(
       keys,
       (std::vector<std::string>{
