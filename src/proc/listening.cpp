@@ -1,5 +1,7 @@
 #include "proc/listening.hpp"
 
+#include "sys/socket_diag.hpp"
+
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
@@ -30,6 +32,14 @@ std::string_view next_word(std::string_view& row) {
   return word;
 }
 
+/// `address` in network order, four or sixteen bytes of it.
+std::optional<std::string> endpoint(int family, const void* address, std::uint16_t port) {
+  std::array<char, INET6_ADDRSTRLEN> name{};
+  if (::inet_ntop(family, address, name.data(), name.size()) == nullptr) return std::nullopt;
+  const std::string host = family == AF_INET6 ? "[" + std::string(name.data()) + "]" : std::string(name.data());
+  return host + ":" + std::to_string(port);
+}
+
 /// "0100007F:18EB" as "127.0.0.1:6379". The kernel prints each 32 bits of the address, which it holds in network order,
 /// as one number of the machine: stored back as such they are in network order again. The port is a plain number.
 std::optional<std::string> readable_address(std::string_view text) {
@@ -45,11 +55,7 @@ std::optional<std::string> readable_address(std::string_view text) {
     if (!part) return std::nullopt;
     address.at(i) = *part;
   }
-  const bool v6 = digits.size() == 32;
-  std::array<char, INET6_ADDRSTRLEN> name{};
-  if (::inet_ntop(v6 ? AF_INET6 : AF_INET, address.data(), name.data(), name.size()) == nullptr) return std::nullopt;
-  const std::string host = v6 ? "[" + std::string(name.data()) + "]" : std::string(name.data());
-  return host + ":" + std::to_string(*port);
+  return endpoint(digits.size() == 32 ? AF_INET6 : AF_INET, address.data(), *port);
 }
 
 /// 7 for "socket:[7]".
@@ -64,8 +70,19 @@ std::optional<std::uint64_t> socket_inode(std::string_view target) {
 }  // namespace
 
 ListeningSockets::ListeningSockets(const ProcFs& proc) : proc_(proc) {
+  if (proc_.is_system() && add_from_kernel()) return;
   add_table("net/tcp");
   add_table("net/tcp6");
+}
+
+bool ListeningSockets::add_from_kernel() {
+  const auto sockets = sys::listening_tcp_sockets();
+  if (!sockets) return false;
+  for (const sys::ListeningSocket& socket : *sockets) {
+    auto address = endpoint(socket.family, socket.address.data(), socket.port);
+    if (address) address_of_inode_.emplace(socket.inode, *std::move(address));
+  }
+  return true;
 }
 
 void ListeningSockets::add_table(const std::string& path) {

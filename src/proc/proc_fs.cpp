@@ -47,7 +47,7 @@ sys::Result<core::ProcessStat> ProcFs::stat(pid_t pid) const {
   const sys::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return sys::last_error("open", path);
   // 52 numbers of at most 20 digits and a comm of at most 64 bytes; the kernel writes them in one go.
-  std::array<char, 2048> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read
+  std::array<char, 2048> buffer;  // left as it is: filled by read
   const ssize_t count = read_some(fd.get(), buffer.data(), buffer.size());
   if (count < 0) return sys::last_error("read", path);
   auto stat = parse_stat({buffer.data(), static_cast<std::size_t>(count)});
@@ -190,7 +190,7 @@ sys::Result<std::string> ProcFs::read(std::string_view path) const {
   const std::string full = full_path(path);
   const sys::UniqueFd fd(::open(full.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return sys::last_error("open", full);
-  std::array<char, kReadSize> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read
+  std::array<char, kReadSize> buffer;  // left as it is: filled by read
   std::string text;
   while (text.size() < kTextLimit) {
     const ssize_t count = read_some(fd.get(), buffer.data(), std::min(buffer.size(), kTextLimit - text.size()));
@@ -204,7 +204,7 @@ sys::Result<std::string> ProcFs::read(std::string_view path) const {
 void ProcFs::each_line(std::string_view path, const std::function<bool(std::string_view)>& consume) const {
   const sys::UniqueFd fd(::open(full_path(path).c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return;
-  std::array<char, kReadSize> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read
+  std::array<char, kReadSize> buffer;  // left as it is: filled by read
   std::string pending;
   for (;;) {
     const ssize_t count = read_some(fd.get(), buffer.data(), buffer.size());
@@ -240,7 +240,7 @@ sys::Result<std::vector<pid_t>> ProcFs::numbers_in(std::string_view path, std::s
 }
 
 std::string ProcFs::link(std::string_view path) const {
-  std::array<char, 255> target;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by readlink
+  std::array<char, 255> target;  // left as it is: filled by readlink
   const ssize_t length = ::readlink(full_path(path).c_str(), target.data(), target.size());
   return length < 0 ? std::string() : std::string(target.data(), static_cast<std::size_t>(length));
 }

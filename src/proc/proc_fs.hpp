@@ -37,7 +37,10 @@ class ProcFs {
   /// but a process may map such an area of any size.
   static constexpr std::size_t kTextLimit = std::size_t{8} << 20U;
 
-  explicit ProcFs(std::string root = "/proc") : root_(std::move(root)) {}
+  explicit ProcFs(std::string root = kSystemRoot) : root_(std::move(root)) {}
+
+  /// Whether this is the proc of the running kernel, so that other kernel interfaces speak of the same processes.
+  [[nodiscard]] bool is_system() const { return root_ == kSystemRoot; }
 
   /// /proc/PID/stat in one open, one read, one close. Also a zombie has one.
   [[nodiscard]] sys::Result<core::ProcessStat> stat(pid_t pid) const;
@@ -88,6 +91,8 @@ class ProcFs {
   [[nodiscard]] std::string link(std::string_view path) const;
 
  private:
+  static constexpr const char* kSystemRoot = "/proc";
+
   [[nodiscard]] std::string full_path(std::string_view path) const;
   [[nodiscard]] sys::Result<std::vector<pid_t>> children_of_thread(pid_t pid, pid_t thread) const;
 

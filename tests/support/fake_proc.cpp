@@ -10,8 +10,8 @@ namespace reapctl::testing {
 FakeProc::FakeProc(std::initializer_list<FakeFile> files)
     : root_((std::filesystem::temp_directory_path() / "reapctl-fake-proc-XXXXXX").string()) {
   if (::mkdtemp(root_.data()) == nullptr) throw std::runtime_error("mkdtemp " + root_);
-  add({"thread-self/children", ""});
-  for (const FakeFile& file : files) add(file);
+  put({"thread-self/children", ""});
+  for (const FakeFile& file : files) put(file);
 }
 
 FakeProc::~FakeProc() {
@@ -24,7 +24,7 @@ FakeProc& FakeProc::without_children_files() {
   return *this;
 }
 
-void FakeProc::add(const FakeFile& file) const {
+void FakeProc::put(const FakeFile& file) const {
   const std::filesystem::path path = std::filesystem::path(root_) / file.path;
   std::filesystem::create_directories(path.parent_path());
   if (const auto* link = std::get_if<Link>(&file.content)) {

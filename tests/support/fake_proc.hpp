@@ -32,11 +32,12 @@ class FakeProc {
 
   FakeProc& without_children_files();
 
+  /// Adds a file or writes over one.
+  void put(const FakeFile& file) const;
+
   [[nodiscard]] const std::string& root() const { return root_; }
 
  private:
-  void add(const FakeFile& file) const;
-
   std::string root_;
 };
 

@@ -39,7 +39,7 @@ TEST(Describe, FillsInWhatReportsShow) {
   EXPECT_THAT(details.argv, ElementsAre("web", "--port"));
   EXPECT_EQ(details.state, 'S');
   EXPECT_EQ(details.wchan, "ep_poll");
-  EXPECT_EQ(details.cpu_ms, 200 * 1000 / static_cast<std::int64_t>(ticks));
+  EXPECT_EQ(details.cpu_ms, std::int64_t{200} * 1000 / static_cast<std::int64_t>(ticks));
   EXPECT_EQ(details.rss_bytes, 25 * ::sysconf(_SC_PAGESIZE));
   EXPECT_EQ(details.age_ms, 2250);
   EXPECT_THAT(details.listening, ElementsAre("0.0.0.0:80"));

@@ -2,7 +2,10 @@
 
 #include "support/fake_proc.hpp"
 
+#include <fstream>
 #include <numeric>
+#include <sys/stat.h>
+#include <thread>
 
 #include <gmock/gmock.h>
 
@@ -117,6 +120,25 @@ TEST(ProcFs, DescendantsThatWereReparentedOnTheWayBelongToTheTree) {
   const Listing listing = ProcFs(fake.root()).descendants(10);
   EXPECT_THAT(pids_of(listing), ElementsAre(20, 30, 21, 22));
   EXPECT_TRUE(listing.complete);
+}
+
+TEST(ProcFs, AStrangerWithAReusedPidBringsNoChildrenIn) {
+  const FakeProc fake{
+      {"10/task/10/children", "20 "}, {"20/stat", stat_line({.pid = 20, .ppid = 10, .start_ticks = 500})},
+      {"20/task/20/comm", ""},        {"21/stat", stat_line({.pid = 21, .ppid = 20})},
+      {"21/task/21/children", ""},
+  };
+  // The walk blocks in the open of this FIFO, after it has read the stat of 20 and before it has the list.
+  const std::string fifo = fake.root() + "/20/task/20/children";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  std::thread reuses([&] {
+    std::ofstream list(fifo);
+    fake.put({"20/stat", stat_line({.pid = 20, .ppid = 1, .start_ticks = 501})});
+    list << "21 ";
+  });
+  const Listing listing = ProcFs(fake.root()).descendants(10);
+  reuses.join();
+  EXPECT_THAT(pids_of(listing), ElementsAre(20));
 }
 
 TEST(ProcFs, DescendantsSayWhenOneCouldNotBeRead) {
