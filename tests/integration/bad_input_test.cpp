@@ -115,7 +115,7 @@ const Bad kBad[] = {
     {"NoWorkdirAndKeep", {"--no-workdir", "--keep-workdir", "always"}, {"--no-workdir", "--keep-workdir"}},
 };
 
-INSTANTIATE_TEST_SUITE_P(Table, BadInput, testing::ValuesIn(kBad), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Table, BadInput, testing::ValuesIn(kBad), [](const auto& test) { return test.param.name; });
 
 class NoCommand : public testing::TestWithParam<Args> {};
 

@@ -50,7 +50,7 @@ INSTANTIATE_TEST_SUITE_P(Command, Fact06,
                                          Unstartable{"NotAtPath", {"/nonexistent/command"}, 127, "ENOENT"},
                                          Unstartable{"BelowAFile", {"/etc/passwd/x"}, 126, "ENOTDIR"},
                                          Unstartable{"NotExecutable", {"/etc/passwd"}, 126, "EACCES"}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& test) { return test.param.name; });
 
 TEST(Fact06, Exited127IsNoFailureToStart) {
   const Outcome outcome = run(run_of({}, sh("exit 127")));

@@ -97,9 +97,9 @@ TEST_P(Ladder, LeavesNothing) {
 INSTANTIATE_TEST_SUITE_P(Table, Ladder,
                          testing::Combine(testing::ValuesIn(kMisbehaviours),
                                           testing::Values(Cause::signal, Cause::timeout, Cause::own_exit)),
-                         [](const auto& info) {
-                           const Cause cause = std::get<1>(info.param);
-                           return std::string(std::get<0>(info.param).name) + (cause == Cause::signal    ? "Sigterm"
+                         [](const auto& test) {
+                           const Cause cause = std::get<1>(test.param);
+                           return std::string(std::get<0>(test.param).name) + (cause == Cause::signal    ? "Sigterm"
                                                                                : cause == Cause::timeout ? "Timeout"
                                                                                                          : "OwnExit");
                          });

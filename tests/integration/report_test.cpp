@@ -34,7 +34,7 @@ std::vector<json> lines_of(const std::string& text) {
   for (std::string line; std::getline(lines, line);) {
     result.push_back(json::parse(line, nullptr, false));
     EXPECT_FALSE(result.back().is_discarded()) << line;
-    keep_json("event", line + "\n");
+    keep_json("event", line);
   }
   return result;
 }
@@ -251,7 +251,9 @@ TEST(Events, AreWrittenAsTheyHappen) {
   for (const json& event : lines_of(read_file(path))) {
     EXPECT_THAT(event["at"].get<std::string>(), MatchesRegex(kTime));
     names.push_back(event["event"]);
-    if (names.back() == "started") EXPECT_EQ(event["pid"], processes.at("main").pid);
+    if (names.back() == "started") {
+      EXPECT_EQ(event["pid"], processes.at("main").pid);
+    }
   }
   ASSERT_FALSE(names.empty());
   EXPECT_EQ(names.front(), "started");

@@ -219,7 +219,8 @@ Outcome Reapctl::wait(std::chrono::milliseconds patience) {
   outcome.err = content(state_->err);
   outcome.report_text = read_file(state_->report_path);
   if (!outcome.report_text.empty()) {
-    keep_json("report", outcome.report_text);
+    EXPECT_EQ(outcome.report_text.find('\n'), outcome.report_text.size() - 1) << "one line: " << outcome.report_text;
+    keep_json("report", outcome.report_text.substr(0, outcome.report_text.find('\n')));
     outcome.report = nlohmann::json::parse(outcome.report_text, nullptr, false);
     EXPECT_FALSE(outcome.report.is_discarded()) << outcome.report_text;
   }
