@@ -56,6 +56,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <vector>
 
 namespace misbehave {
 namespace {
@@ -191,24 +192,20 @@ void run_final_step(std::string_view step, Steps steps, std::string_view value) 
     _exit(0);
   }
   if (step == "exec") {
-    execvp(*steps.next, steps.next);
-    fail("exec", *steps.next);
+    std::vector<char*> arguments(steps.next, steps.end);  // which may end at a bracket
+    arguments.push_back(nullptr);
+    execvp(arguments[0], arguments.data());
+    fail("exec", arguments[0]);
   }
   if (step == "env-clear") {
-    // argv[0], --ready PATH and what is left of the steps.
-    char** arguments = new char*[static_cast<std::size_t>(steps.end - steps.next) + 4];
-    std::size_t count = 0;
     static char name[] = "misbehave";
     static char option[] = "--ready";
-    arguments[count++] = name;
-    if (ready_path != nullptr) {
-      arguments[count++] = option;
-      arguments[count++] = const_cast<char*>(ready_path);
-    }
-    while (steps.next != steps.end) arguments[count++] = *steps.next++;
-    arguments[count] = nullptr;
+    std::vector<char*> arguments{name};
+    if (ready_path != nullptr) arguments.insert(arguments.end(), {option, const_cast<char*>(ready_path)});
+    arguments.insert(arguments.end(), steps.next, steps.end);
+    arguments.push_back(nullptr);
     char* no_environment[] = {nullptr};
-    execve("/proc/self/exe", arguments, no_environment);
+    execve("/proc/self/exe", arguments.data(), no_environment);
     fail("execve");
   }
   if (step == "thread-exits-first") {

@@ -59,7 +59,7 @@ TEST(Forwarding, ToTheMainCommandAloneByDefault) {
   const auto processes = roster.await_roles({"child", "main"});
   reapctl.send(SIGUSR1);
   EXPECT_EQ(roster.next().role, "main");
-  EXPECT_EQ(::kill(processes.at("child").pid, SIGUSR2), 0);
+  send_signal(processes.at("child").pid, SIGUSR2);
   EXPECT_EQ(roster.next().role, "child-too") << "and not USR1 before it";
   reapctl.send(SIGTERM);
   (void)reapctl.wait();
@@ -74,7 +74,7 @@ TEST(Forwarding, ToTheGroupIfAsked) {
   const auto processes = roster.await_roles({"child", "out", "main"});
   reapctl.send(SIGUSR1);
   roster.await_roles({"child-usr1", "main-usr1"});
-  EXPECT_EQ(::kill(processes.at("out").pid, SIGUSR2), 0);
+  send_signal(processes.at("out").pid, SIGUSR2);
   EXPECT_EQ(roster.next().role, "outsider-too");
   reapctl.send(SIGTERM);
   (void)reapctl.wait();

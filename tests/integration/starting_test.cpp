@@ -65,7 +65,7 @@ TEST(Fact01, AsPid1SigtermStopsTheRun) {
   roster.await_roles({"main", "straggler"});
   const std::vector<pid_t> inside = children_of(reapctl.pid());
   ASSERT_EQ(inside.size(), 1U);
-  EXPECT_EQ(::kill(inside[0], SIGTERM), 0);
+  send_signal(inside[0], SIGTERM);
   const Outcome outcome = reapctl.wait();
   EXPECT_EQ(outcome.code(), 7);
   EXPECT_EQ(outcome.report["result"], "stopped");
@@ -261,7 +261,7 @@ TEST(Fact09, TheDeathOfTheParentsThreadIsNotTheDeathOfTheParent) {
   gate.open();
   EXPECT_TRUE(await([&] { return threads() == 1; }));
   // Whatever the thread's death had set off was there before this signal.
-  EXPECT_EQ(::kill(supervisor, SIGUSR1), 0);
+  send_signal(supervisor, SIGUSR1);
   EXPECT_EQ(roster.next().role, "heard");
   end.open();
   EXPECT_EQ(reapctl.wait().code(), 0) << "the parent's own exit status";

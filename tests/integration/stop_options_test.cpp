@@ -134,7 +134,7 @@ TEST(Rungs, ASecondRequestDuringTheLadderDoesNotBreakOffTheCleanup) {
   TempDir directory;
   Reapctl reapctl(run_of({"--workdir-base", directory.path()}, misbehave(roster, {"ready=main"})));
   roster.await_roles({"main"});
-  for (int i = 0; i < 5; ++i) ::kill(reapctl.pid(), SIGTERM);
+  for (int i = 0; i < 5; ++i) reapctl.send(SIGTERM);
   const Outcome outcome = reapctl.wait();
   EXPECT_NE(outcome.code(), 0);
   EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
@@ -150,7 +150,7 @@ TEST(Scope, MainIsHeardByTheMainCommandAlone) {
   EXPECT_EQ(roster.next().role, "main-int");
   // Who is left when the main command has exited hears the rung then.
   EXPECT_TRUE(is_alive(processes.at("child")));
-  EXPECT_EQ(::kill(processes.at("main").pid, SIGTERM), 0);
+  send_signal(processes.at("main").pid, SIGTERM);
   EXPECT_EQ(roster.next().role, "child-int");
   EXPECT_EQ(reapctl.wait().code(), 4);
 }
@@ -164,7 +164,7 @@ TEST(Scope, GroupIsHeardByTheCommandsGroup) {
   const auto processes = roster.await_roles({"child", "in", "main"});
   reapctl.send(SIGTERM);
   roster.await_roles({"main-int", "member"});
-  EXPECT_EQ(::kill(processes.at("main").pid, SIGTERM), 0);
+  send_signal(processes.at("main").pid, SIGTERM);
   EXPECT_EQ(roster.next().role, "outsider");
   EXPECT_EQ(reapctl.wait().code(), 4);
 }

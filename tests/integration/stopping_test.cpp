@@ -53,7 +53,7 @@ TEST_P(Fact20, ChainsThatForkAndExitForEverEnd) {
   ASSERT_EQ(shell.size(), 1U);
   const std::vector<pid_t> inside = children_of(shell[0]);
   ASSERT_EQ(inside.size(), 1U);
-  EXPECT_EQ(::kill(inside[0], SIGTERM), 0);
+  send_signal(inside[0], SIGTERM);
   const Outcome outcome = reapctl.wait(std::chrono::seconds(40));
   EXPECT_THAT(outcome.out, HasSubstr("left 1\n"));
   EXPECT_EQ(outcome.code(), 130);
@@ -120,7 +120,7 @@ TEST(Fact23, WhatCannotBeKilledIsReportedAndHoldsNothingUp) {
   launch.leaves_processes = true;
   Reapctl reapctl(std::move(launch));
   const Process main = roster.next();
-  EXPECT_EQ(::kill(read_stat(main.pid).value_or(ProcStat{}).ppid, SIGTERM), 0);
+  send_signal(read_stat(main.pid).value_or(ProcStat{}).ppid, SIGTERM);
   const Outcome outcome = reapctl.wait();
   EXPECT_EQ(outcome.code(), 125);
   ASSERT_EQ(outcome.report["tree"]["survivors"].size(), 1U);

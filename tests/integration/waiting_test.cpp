@@ -38,12 +38,12 @@ TEST(Fact11, ManyDeathsBehindOneSigchldAreAllReaped) {
   const auto processes = roster.await_roles(roles);
   // While reapctl is stopped they all die: one SIGCHLD is pending for all of them.
   const pid_t supervisor = parent_of(processes.at("main"));
-  EXPECT_EQ(::kill(supervisor, SIGSTOP), 0);
+  send_signal(supervisor, SIGSTOP);
   gate.open(kOrphans + 1);
   EXPECT_TRUE(await([&] {
     return std::all_of(processes.begin(), processes.end(), [](const auto& entry) { return is_zombie(entry.second); });
   }));
-  EXPECT_EQ(::kill(supervisor, SIGCONT), 0);
+  send_signal(supervisor, SIGCONT);
   const Outcome outcome = reapctl.wait();
   EXPECT_EQ(outcome.code(), 4);
   EXPECT_EQ(outcome.report["tree"]["reaped"], kOrphans + 1);

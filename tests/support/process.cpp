@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
+#include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <poll.h>
@@ -62,6 +64,11 @@ std::vector<pid_t> children_of(pid_t pid) {
     for (pid_t child = 0; text >> child;) children.push_back(child);
   }
   return children;
+}
+
+void send_signal(pid_t pid, int signal) {
+  ASSERT_GT(pid, 1);
+  EXPECT_EQ(::kill(pid, signal), 0) << std::strerror(errno);
 }
 
 std::string describe(pid_t pid) {

@@ -44,6 +44,9 @@ struct ProcStat {
 /// Children of all threads of a process, zombies included.
 [[nodiscard]] std::vector<pid_t> children_of(pid_t pid);
 
+/// kill(2) to one process: a failure of the test, and no signal, for 0, -1 and 1.
+void send_signal(pid_t pid, int signal);
+
 /// "PID (comm) state ppid pgid sid wchan: command line", for messages.
 [[nodiscard]] std::string describe(pid_t pid);
 
