@@ -8,9 +8,6 @@ namespace reapctl::sys {
 sigset_t supervised_signals() {
   sigset_t set;
   sigfillset(&set);
-  sigdelset(&set, SIGTSTP);
-  sigdelset(&set, SIGTTIN);
-  sigdelset(&set, SIGTTOU);
   return set;
 }
 
@@ -49,7 +46,12 @@ void die_of(int signal) {
 }
 
 void stop_self() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTSTP);
   (void)::kill(::getpid(), SIGTSTP);
+  (void)pthread_sigmask(SIG_UNBLOCK, &set, nullptr);  // here we stop, if we do
+  (void)pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
 }  // namespace reapctl::sys

@@ -179,6 +179,7 @@ TEST(ReportJson, EveryWordIsInTheSchema) {
     report.stop->cause = static_cast<core::StopCause>(i);
     (void)rendered(report);
   }
+  report.exit.reset();
   EXPECT_TRUE(rendered(report)["exit"].is_null()) << "a main command that could not be killed";
   report.exit.emplace();
   for (int i = 0; i <= static_cast<int>(core::ExitKind::not_started); ++i) {
