@@ -8,7 +8,9 @@
 #include <charconv>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <initializer_list>
+#include <system_error>
 #include <utility>
 
 namespace reapctl::cli {
@@ -255,7 +257,11 @@ class PlanMaker {
     }
     for (const Value& value : given_.all("remove")) {
       if (value.text.empty() || value.text.ends_with('/')) reject(value, "expected the path of a file");
-      plan_.remove_paths.push_back(value.text);
+      // Made absolute now: reapctl leaves the directory in which it was started.
+      std::error_code failure;
+      const auto path = std::filesystem::absolute(value.text, failure);
+      if (failure) reject(value, "the current directory cannot be found: " + failure.message());
+      plan_.remove_paths.push_back(path.string());
     }
   }
 
