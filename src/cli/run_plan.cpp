@@ -152,6 +152,7 @@ class PlanMaker {
       if (colon == std::string::npos) reject(value, "expected SIG:SIG, or SIG:0 to drop it");
       const int from = signal(value, value.text.substr(0, colon));
       const std::string to = value.text.substr(colon + 1);
+      if (from == SIGKILL || from == SIGSTOP) reject(value, core::signal_name(from) + " cannot be received");
       if (plan_.stop_on.contains(from)) {
         reject(value, core::signal_name(from) +
                           " starts the ladder and is not forwarded; use -s to choose what the command gets");
