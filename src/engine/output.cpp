@@ -33,6 +33,14 @@ sys::Result<void> write_stream(int fd, std::string_view text, int give_up_fd) {
   return {};
 }
 
+/// A descriptor of our own for an inherited one. From 3 on the command does not get it: whoever reads the report
+/// or the events sees their end when we are done.
+sys::Result<sys::UniqueFd> take_over(int fd) {
+  auto copy = sys::duplicate(fd);
+  if (copy && fd > 2 && ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return sys::last_error("fcntl", std::to_string(fd));
+  return copy;
+}
+
 struct DirectoryAndName {
   std::string directory;
   std::string name;
@@ -58,7 +66,7 @@ sys::Result<ReportOutput> ReportOutput::open(const core::OutputTarget& target) {
     case core::OutputTarget::Kind::file: return open_file(target.path);
     case core::OutputTarget::Kind::descriptor: break;
   }
-  auto copy = sys::duplicate(target.descriptor);
+  auto copy = take_over(target.descriptor);
   if (!copy) return copy.error();
   ReportOutput output;
   output.kind_ = Kind::stream;
@@ -127,7 +135,7 @@ sys::Result<EventOutput> EventOutput::open(const core::OutputTarget& target) {
   switch (target.kind) {
     case core::OutputTarget::Kind::none: break;
     case core::OutputTarget::Kind::descriptor: {
-      auto copy = sys::duplicate(target.descriptor);
+      auto copy = take_over(target.descriptor);
       if (!copy) return copy.error();
       output.fd_ = copy.take();
       break;
