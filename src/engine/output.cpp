@@ -123,7 +123,8 @@ sys::Result<void> ReportOutput::replace(std::string_view text) const {
       ::openat(fd_.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
   if (!file.valid()) return sys::last_error("write", path_);
   sys::Result<void> written = write_stream(file.get(), text, -1);
-  if (written && exists && ::fchmod(file.get(), old.st_mode & 07777U) != 0) written = sys::last_error("set the mode of", path_);
+  if (written && exists && ::fchmod(file.get(), old.st_mode & 07777U) != 0)
+    written = sys::last_error("set the mode of", path_);
   if (written && ::renameat(fd_.get(), fresh.c_str(), fd_.get(), name_.c_str()) != 0) {
     written = sys::last_error("replace", path_);
   }
