@@ -71,7 +71,7 @@ class RemovalProgress {
 void remove_directory(int parent_fd, const std::string& name, const DirectoryIdentity& expected,
                       RemovalProgress& progress, const RemoverOptions& options);
 
-/// A removal on a thread of its own, with every signal blocked there. Where there can be no thread, `start` does it all.
+/// A removal on a thread of its own, with every signal blocked there. Where there can be no thread, `start` does it.
 class RemovalJob {
  public:
   /// Errors: no eventfd. `parent` is the directory that holds `name`.

@@ -61,8 +61,10 @@ TEST(Incident5, TheParentsDeathStopsAPoolOfWorkers) {
   launch.leaves_processes = true;
   Reapctl parent(std::move(launch));
   const auto processes = roster.await_roles({"parent", "worker1", "worker2", "main"});
+  const pid_t supervisor = read_stat(processes.at("main").pid).value_or(ProcStat{}).ppid;
   parent.send(SIGKILL);
-  for (const auto& [role, process] : processes) EXPECT_TRUE(await_end(process.pid)) << role;
+  EXPECT_TRUE(await_end(supervisor));
+  for (const auto& [role, process] : processes) EXPECT_FALSE(is_alive(process)) << role;
   (void)parent.wait();
   EXPECT_LE(kill_leftovers({}).size(), 1U) << "at most reapctl itself, which is ours to reap";
 }

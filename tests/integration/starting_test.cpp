@@ -22,12 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-/// A line of /proc/PID/status as a bit mask, bit N-1 for signal N.
-std::uint64_t mask_in(const std::string& status, const std::string& field) {
-  const std::size_t at = status.find("\n" + field + ":");
-  return at == std::string::npos ? ~0ULL : std::stoull(status.substr(at + field.size() + 2), nullptr, 16);
-}
-
 std::uint64_t bits(std::initializer_list<int> signals) {
   std::uint64_t mask = 0;
   for (const int number : signals) mask |= 1ULL << (number - 1);
@@ -84,14 +78,14 @@ TEST(Fact02, TheCommandSeesTheCallersMaskAndIgnoredSignals) {
   launch.ignored = {SIGHUP, SIGUSR2, SIGPIPE};
   launch.blocked = {SIGUSR1, SIGTERM, SIGRTMIN + 2};
   const Outcome outcome = run(std::move(launch));
-  EXPECT_EQ(mask_in(outcome.out, "SigIgn"), bits({SIGHUP, SIGUSR2, SIGPIPE}));
-  EXPECT_EQ(mask_in(outcome.out, "SigBlk"), bits({SIGUSR1, SIGTERM, SIGRTMIN + 2}));
+  EXPECT_EQ(signal_mask(outcome.out, "SigIgn"), bits({SIGHUP, SIGUSR2, SIGPIPE}));
+  EXPECT_EQ(signal_mask(outcome.out, "SigBlk"), bits({SIGUSR1, SIGTERM, SIGRTMIN + 2}));
 }
 
 TEST(Fact02, WithoutAnyTheCommandHasNoneEither) {
   const Outcome outcome = run(run_of({}, {"cat", "/proc/self/status"}));
-  EXPECT_EQ(mask_in(outcome.out, "SigIgn"), 0U);
-  EXPECT_EQ(mask_in(outcome.out, "SigBlk"), 0U);
+  EXPECT_EQ(signal_mask(outcome.out, "SigIgn"), 0U);
+  EXPECT_EQ(signal_mask(outcome.out, "SigBlk"), 0U);
 }
 
 TEST(Fact02, SigtermBlockedByTheCallerStillStopsTheRun) {
@@ -113,7 +107,7 @@ TEST(Fact03, SigchldInheritedAsIgnoredStillReaps) {
 TEST(Fact03, TheCommandGetsSigchldAsTheCallerHadIt) {
   Launch launch = run_of({}, {"cat", "/proc/self/status"});
   launch.ignored = {SIGCHLD};
-  EXPECT_EQ(mask_in(run(std::move(launch)).out, "SigIgn"), bits({SIGCHLD}));
+  EXPECT_EQ(signal_mask(run(std::move(launch)).out, "SigIgn"), bits({SIGCHLD}));
 }
 
 TEST(Fact04, AChildThatWasThereBeforeIsNotTheMainCommand) {

@@ -4,6 +4,7 @@
 #include "support/reapctl.hpp"
 #include "support/tool.hpp"
 
+#include <chrono>
 #include <csignal>
 #include <string>
 #include <sys/wait.h>
@@ -68,21 +69,35 @@ TEST_P(EachShell, Fact26ControlCIsForTheCommandToDecide) {
   EXPECT_TRUE(roster.take_all().empty());
 }
 
-TEST_P(EachShell, Fact26TheThirdControlCRunsTheLadder) {
+TEST_P(EachShell, Fact26TheThirdControlCInARowRunsTheLadder) {
   Roster roster;
   Shell shell(GetParam());
-  shell.enter(
-      typed("--ladder HUP:1h,KILL", typed_misbehave(roster, "on=INT:say=int on=HUP:say=hup on=HUP:exit=3 ready=main")));
-  roster.await_roles({"main"});
-  shell.type(kControlC);
-  EXPECT_EQ(roster.next().role, "int");
-  shell.type(kControlC);
-  EXPECT_EQ(roster.next().role, "int");
-  (void)shell.expect("once more to stop everything");
-  shell.type(kControlC);
-  roster.await_roles({"int", "hup"});
-  shell.prompt();
-  EXPECT_EQ(shell.status(), 3);
+  for (int attempt = 1;; ++attempt) {
+    shell.enter(
+        typed("--ladder HUP:1h,KILL",
+              typed_misbehave(roster, "on=INT:say=int on=HUP:say=hup on=HUP:exit=3 on=TERM:exit=4 ready=main")));
+    const Process main = roster.next();
+    const std::string status = "/proc/" + std::to_string(stat_of(main.pid).ppid) + "/status";
+    const auto begin = std::chrono::steady_clock::now();
+    for (int press = 1; press <= 2; ++press) {
+      shell.type(kControlC);
+      EXPECT_EQ(roster.next().role, "int");
+      // Two SIGINT that reapctl has not yet taken would be one, signal(7).
+      EXPECT_TRUE(await([&] { return (signal_mask(read_file(status), "ShdPnd") & (1U << (SIGINT - 1))) == 0; }));
+    }
+    const bool in_a_row = std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(1500);
+    if (!in_a_row && attempt < 5) {  // "in a row" is within two seconds: this machine is too slow today
+      send_signal(main.pid, SIGTERM);
+      shell.prompt();
+      continue;
+    }
+    (void)shell.expect("once more to stop everything");
+    shell.type(kControlC);
+    roster.await_roles({"int", "hup"});
+    shell.prompt();
+    EXPECT_EQ(shell.status(), 3);
+    return;
+  }
 }
 
 TEST_P(EachShell, Fact26AScriptEndsWithItsCommandOnControlC) {
@@ -110,7 +125,7 @@ TEST_P(EachShell, Fact26APipelineRunsAsWithout) {
 TEST_P(EachShell, Fact26LessAtTheEndOfAPipeGetsItsKeys) {
   if (quiet_status({"less", "--version"}) != 0) GTEST_SKIP() << "less is not installed";
   Shell shell(GetParam());
-  shell.enter("seq 100000 | " + typed("", "cat") + " | LESS= less -X");
+  shell.enter("seq 100000 | " + typed("", "cat") + " | TERM=vt100 LESS= less -X");
   (void)shell.expect("\n20\r\n");
   shell.type("G");
   (void)shell.expect("100000");
@@ -123,7 +138,7 @@ TEST_P(EachShell, Fact26LessUnderReapctlGetsItsKeysToo) {
   TempDir directory;
   write_file(directory / "text", std::string(4000, '\n') + "the end\n");
   Shell shell(GetParam());
-  shell.enter("LESS= " + typed("", "less -X " + directory / "text"));
+  shell.enter("TERM=vt100 LESS= " + typed("", "less -X " + directory / "text"));
   shell.type("G");
   (void)shell.expect("the end");
   shell.type("q");
