@@ -92,8 +92,7 @@ TEST_F(Incident1, RequestsToStopDuringTheDeletionDoNotAbandonIt) {
 TEST_F(Incident1, NoHelperThreadExistsBeforeTheLastProcessIsDead) {
   Reapctl reapctl(run_of({"--workdir-base", base_}, misbehave(roster_, {"ready=main"})));
   const Process main = roster_.next(kLongPatience);
-  const pid_t supervisor = read_stat(main.pid).value_or(ProcStat{}).ppid;
-  EXPECT_EQ(read_stat(supervisor).value_or(ProcStat{}).threads, 1);
+  EXPECT_EQ(read_stat(supervisor_of(main)).value_or(ProcStat{}).threads, 1);
   reapctl.send(SIGTERM);
   EXPECT_EQ(reapctl.wait().code(), 130);
 }

@@ -61,9 +61,9 @@ TEST(Incident5, TheParentsDeathStopsAPoolOfWorkers) {
   launch.leaves_processes = true;
   Reapctl parent(std::move(launch));
   const auto processes = roster.await_roles({"parent", "worker1", "worker2", "main"});
-  const pid_t supervisor = read_stat(processes.at("main").pid).value_or(ProcStat{}).ppid;
+  const pid_t reapctl = front_of(processes.at("main"));
   parent.send(SIGKILL);
-  EXPECT_TRUE(await_end(supervisor));
+  EXPECT_TRUE(await_end(reapctl));
   for (const auto& [role, process] : processes) EXPECT_FALSE(is_alive(process)) << role;
   (void)parent.wait();
   EXPECT_LE(kill_leftovers({}).size(), 1U) << "at most reapctl itself, which is ours to reap";

@@ -161,10 +161,10 @@ TEST(DieWith, ParentKilledBySigkillStopsTheRun) {
       roster, {"--die-with", "parent"},
       misbehave(roster, {"fork", "[", "setsid", "ready=child", "]", "on=INT:say=int", "on=INT:exit=0", "ready=main"})));
   const auto processes = roster.await_roles({"parent", "child", "main"});
-  const pid_t supervisor = read_stat(processes.at("main").pid).value_or(ProcStat{}).ppid;
+  const pid_t reapctl = front_of(processes.at("main"));
   parent.send(SIGKILL);
   EXPECT_EQ(roster.next().role, "int") << "the ladder, not just the end";
-  EXPECT_TRUE(await_end(supervisor));
+  EXPECT_TRUE(await_end(reapctl));
   const Outcome outcome = parent.wait();
   EXPECT_EQ(outcome.killed_by(), SIGKILL);
   EXPECT_EQ(outcome.report["stop"]["cause"], "die-with");

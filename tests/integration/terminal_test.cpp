@@ -77,7 +77,7 @@ TEST_P(EachShell, Fact26TheThirdControlCInARowRunsTheLadder) {
         typed("--ladder HUP:1h,KILL",
               typed_misbehave(roster, "on=INT:say=int on=HUP:say=hup on=HUP:exit=3 on=TERM:exit=4 ready=main")));
     const Process main = roster.next();
-    const std::string status = "/proc/" + std::to_string(stat_of(main.pid).ppid) + "/status";
+    const std::string status = "/proc/" + std::to_string(front_of(main)) + "/status";
     const auto begin = std::chrono::steady_clock::now();
     for (int press = 1; press <= 2; ++press) {
       shell.type(kControlC);
@@ -229,11 +229,11 @@ TEST_P(EachShell, Fact27AStoppedJobHearsSigtermWhenItGoesOn) {
   shell.enter(typed("--ladder INT:100ms,KILL",
                     typed_misbehave(roster, "fork [ setsid ignore=INT,TERM ready=child ] ready=main")));
   const auto processes = roster.await_roles({"main", "child"});
-  const pid_t supervisor = stat_of(processes.at("main").pid).ppid;
+  const pid_t reapctl = front_of(processes.at("main"));
   shell.type(kControlZ);
   (void)shell.expect("Stopped");
   shell.prompt();
-  send_signal(supervisor, SIGTERM);
+  send_signal(reapctl, SIGTERM);
   shell.enter("fg");
   shell.prompt();
   for (const auto& [role, process] : processes) EXPECT_FALSE(is_alive(process)) << role;
@@ -262,7 +262,7 @@ TEST(Terminal, TheGroupIsNotSignalledOnlyDescendantsInIt) {
   shell.enter(typed("", typed_misbehave(roster, "ready=main")) + " | " +
               typed_misbehave(roster, "on=INT:say=hit on=TERM:say=hit on=USR1:exit=4 ready=other"));
   const auto processes = roster.await_roles({"main", "other"});
-  send_signal(stat_of(processes.at("main").pid).ppid, SIGTERM);
+  send_signal(front_of(processes.at("main")), SIGTERM);
   EXPECT_TRUE(await_end(processes.at("main").pid));
   send_signal(processes.at("other").pid, SIGUSR1);
   shell.prompt();

@@ -34,7 +34,7 @@ TEST(Fact11, ManyDeathsBehindOneSigchldAreAllReaped) {
     steps.insert(steps.end(), {"double-fork", "[", "ready=" + roles.back(), "await=" + gate.path(), "exit=1", "]"});
   }
   steps.insert(steps.end(), {"ready=main", "await=" + gate.path(), "exit=4"});
-  Reapctl reapctl(run_of({"--leftovers", "wait"}, misbehave(roster, steps)));
+  Reapctl reapctl(run_of({"--no-guard", "--leftovers", "wait"}, misbehave(roster, steps)));
   const auto processes = roster.await_roles(roles);
   // While reapctl is stopped they all die: one SIGCHLD is pending for all of them.
   const pid_t supervisor = parent_of(processes.at("main"));
@@ -57,12 +57,14 @@ TEST(Fact13, AChildThatSendsNoSignalWhenItEndsHoldsNothingUp) {
   Launch launch = run_of({}, misbehave(roster, {"ready=main", "await=" + late.path(), "exit=6"}));
   launch.wrapper =
       misbehave(roster, {"clone-silent", "[", "ready=silent", "await=" + early.path(), "exit=1", "]", "exec"});
+  launch.leaves_processes = true;  // a zombie that was not of its making
   Reapctl reapctl(std::move(launch));
   const auto processes = roster.await_roles({"silent", "main"});
   early.open();
   EXPECT_TRUE(await([&] { return !is_alive(processes.at("silent")); }));
   late.open();
   EXPECT_EQ(reapctl.wait().code(), 6);
+  (void)kill_leftovers({});
 }
 
 TEST(Fact13, AnAdoptedChildWithAnotherExitSignalIsReaped) {

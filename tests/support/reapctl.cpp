@@ -227,6 +227,20 @@ Outcome Reapctl::wait(std::chrono::milliseconds patience) {
   return outcome;
 }
 
+pid_t supervisor_of(const Process& main) {
+  return read_stat(main.pid).value_or(ProcStat{}).ppid;
+}
+
+pid_t front_of(const Process& main) {
+  const auto is_reapctl = [](pid_t pid) {
+    std::error_code ignored;
+    return std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/exe", ignored) == reapctl_path();
+  };
+  const pid_t supervisor = supervisor_of(main);
+  const pid_t above = read_stat(supervisor).value_or(ProcStat{}).ppid;
+  return is_reapctl(above) ? above : supervisor;
+}
+
 Outcome run(Launch launch) {
   return Reapctl(std::move(launch)).wait();
 }

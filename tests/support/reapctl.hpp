@@ -94,6 +94,11 @@ class Reapctl {
   std::unique_ptr<State> state_;
 };
 
+/// The reapctl processes above a command: the one that is its parent, and the one that the caller knows and signals
+/// (the guard; the same without one).
+[[nodiscard]] pid_t supervisor_of(const Process& main);
+[[nodiscard]] pid_t front_of(const Process& main);
+
 /// Starts and waits.
 Outcome run(Launch launch);
 
