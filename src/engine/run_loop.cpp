@@ -114,6 +114,7 @@ void RunLoop::on_guard_message() {
 }
 
 void RunLoop::on_signal(const signalfd_siginfo& info) {
+  if (sys::is_ignored(static_cast<int>(info.ssi_signo))) return;  // as under nohup, by whoever started us
   const core::ReceivedSignal received{.number = static_cast<int>(info.ssi_signo),
                                       .from_kernel = info.ssi_code == SI_KERNEL};
   switch (core::classify(received, resources_.signals, plan_)) {

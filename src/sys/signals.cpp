@@ -36,6 +36,11 @@ std::optional<signalfd_siginfo> next_signal(int signal_fd) {
   return info;
 }
 
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 void die_of(int signal) {
   (void)std::signal(signal, SIG_DFL);
   sigset_t set;

@@ -28,6 +28,10 @@ struct CallerSignals {
 /// The next pending signal; nullopt when there is none.
 [[nodiscard]] std::optional<signalfd_siginfo> next_signal(int signal_fd);
 
+/// Whether this process ignores the signal, as it does what its caller ignored. While it is blocked it is delivered to
+/// the descriptor all the same, sigaction(2).
+[[nodiscard]] bool is_ignored(int signal);
+
 /// Gives `signal` its default action and sends it to ourselves. Returns if that did not end the process (as PID 1).
 void die_of(int signal);
 
