@@ -98,15 +98,29 @@ TEST(Forwarding, MapRewritesAndDrops) {
 
 TEST(Forwarding, WhatTheCallerIgnoresStaysIgnored) {
   Roster roster;
-  Launch launch = run_of({}, misbehave(roster, {"on=HUP:say=hup", "on=USR1:say=usr1", "ready=main"}));
+  Launch launch = run_of({}, misbehave(roster, {"on=HUP:say=hup", "on=USR1:say=usr1", "on=INT:exit=3", "ready=main"}));
   launch.ignored = {SIGHUP};
   Reapctl reapctl(std::move(launch));
   roster.await_roles({"main"});
   reapctl.send(SIGHUP);
   reapctl.send(SIGUSR1);
-  EXPECT_EQ(roster.next().role, "usr1") << "as under nohup";
+  EXPECT_EQ(roster.next().role, "usr1");
   reapctl.send(SIGTERM);
-  (void)reapctl.wait();
+  EXPECT_EQ(reapctl.wait().code(), 3);
+  EXPECT_TRUE(roster.take_all().empty()) << "no hup, as under nohup";
+}
+
+TEST(StopOn, WhatTheCallerIgnoresDoesNotStop) {
+  Roster roster;
+  Launch launch = run_of({}, misbehave(roster, {"on=USR1:exit=3", "ready=main"}));
+  launch.ignored = {SIGINT};
+  Reapctl reapctl(std::move(launch));
+  roster.await_roles({"main"});
+  reapctl.send(SIGINT);
+  reapctl.send(SIGUSR1);
+  const Outcome outcome = reapctl.wait();
+  EXPECT_EQ(outcome.code(), 3);
+  EXPECT_EQ(outcome.report["result"], "exit-code");
 }
 
 TEST(StopOn, NoneForwardsIntAndTermToo) {
