@@ -6,6 +6,7 @@
 #include "engine/run_facts.hpp"
 #include "engine/runner.hpp"
 #include "report/json.hpp"
+#include "report/printable.hpp"
 #include "report/text.hpp"
 #include "sys/signals.hpp"
 
@@ -38,6 +39,14 @@ void deliver(core::RunReport& report, const core::RunPlan& plan, engine::ReportO
       engine::ReportOutput::open({.kind = core::OutputTarget::Kind::descriptor, .descriptor = 2, .path = {}});
   // Nowhere is left to complain to if that fails as well.
   if (fallback) (void)fallback->write(render(report, plan), give_up_fd);
+}
+
+/// A command that could not be started says nothing itself. A report for people on stderr already says it.
+void explain_no_start(const core::RunReport& report, const core::RunPlan& plan) {
+  if (!report.exit || report.exit->kind != core::ExitKind::not_started) return;
+  if (plan.report.descriptor == 2 && plan.report_format == core::ReportFormat::text) return;
+  const sys::Error why{.code = report.exit->failed_errno, .operation = report.exit->failed_stage, .subject = {}};
+  say_error("run: \"" + report::printable(report.argv.front()) + "\" was not started: " + why.message());
 }
 
 }  // namespace
@@ -77,6 +86,7 @@ int run_command(const Invocation& invocation) {
     report.warnings.push_back("--events: " + std::to_string(event_output->dropped()) +
                               " events were dropped, nobody read them in time");
   }
+  explain_no_start(report, *plan);
   deliver(report, *plan, *report_output, outcome->signal_fd.get());
   if (outcome->die_of_interrupt) sys::die_of(SIGINT);
   return report.exit_code;
