@@ -5,6 +5,7 @@
 #include <array>
 #include <cctype>
 #include <cstdlib>
+#include <filesystem>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -18,12 +19,16 @@ constexpr std::array kGlobalRows = {
     OptionRow{"help", 'h', "", kGeneral, "This text", false},
     OptionRow{"version", 'V', "", kGeneral, "Version, revision, static or dynamic", false},
     OptionRow{"verbose", 'v', "", kGeneral, "Say on stderr what happens, as it happens", false},
+    OptionRow{"registry", 0, "DIR", kGeneral, "Where runs are on record [/run/reapctl/UID or /tmp/reapctl-UID]", true},
     OptionRow{"color", 0, "WHEN", kGeneral, "auto, always or never; NO_COLOR is heeded [auto]", true},
 };
 
-std::string version() { return std::string("reapctl ") + kVersion + " (" + kRevision + ", " + kLinkage + ")"; }
+std::string version() {
+  return std::string("reapctl ") + kVersion + " (" + kRevision + ", " + kLinkage + ")";
+}
 
 std::string environment_name(std::string_view option) {
+  if (option == "registry") return "REAPCTL_REGISTRY";  // passed on to nested runs, unlike all others
   std::string name = "REAPCTL_OPT_";
   for (const char letter : option) name += letter == '-' ? '_' : static_cast<char>(std::toupper(letter));
   return name;
@@ -31,7 +36,9 @@ std::string environment_name(std::string_view option) {
 
 }  // namespace
 
-std::span<const OptionRow> global_option_rows() { return kGlobalRows; }
+std::span<const OptionRow> global_option_rows() {
+  return kGlobalRows;
+}
 
 void GivenOptions::add_from_environment(const OptionRow& row) {
   const std::string name(row.name);
@@ -56,6 +63,19 @@ std::vector<GivenOptions::Value> GivenOptions::all(const std::string& name) cons
   return found == values_.end() ? std::vector<Value>{} : found->second;
 }
 
+sys::Result<std::string> registry_directory(const GivenOptions& given) {
+  const auto value = given.last("registry");
+  if (!value) return std::string();
+  std::error_code failure;
+  // Made absolute now: reapctl leaves the directory in which it was started, and nested runs start elsewhere.
+  const auto path = std::filesystem::absolute(value->text, failure);
+  if (value->text.empty() || failure) {
+    return sys::Error{
+        .code = 0, .operation = value->source + " \"" + value->text + "\": expected a directory", .subject = {}};
+  }
+  return path.string();
+}
+
 void add_options(CLI::App& command, std::span<const OptionRow* const> wanted, GivenOptions& given) {
   for (const OptionRow* row : wanted) {
     const std::string name(row->name);
@@ -67,7 +87,8 @@ void add_options(CLI::App& command, std::span<const OptionRow* const> wanted, Gi
     } else if (row->name == "version") {
       option = command.set_version_flag(names, version, row->help);
     } else if (*row->value == '\0') {
-      option = command.add_flag_callback(names, [&given, name] { given.add(name, ""); }, row->help);
+      option = command.add_flag_callback(
+          names, [&given, name] { given.add(name, ""); }, row->help);
     } else {
       const auto take = [&given, name](const CLI::results_t& values) {
         for (const std::string& value : values) given.add(name, value);

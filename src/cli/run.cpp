@@ -7,6 +7,7 @@
 #include "engine/runner.hpp"
 #include "report/json.hpp"
 #include "report/printable.hpp"
+#include "report/record_json.hpp"
 #include "report/text.hpp"
 #include "sys/signals.hpp"
 
@@ -72,8 +73,8 @@ int run_command(const Invocation& invocation) {
   observer.interrupt_hint = [] { say("once more to stop everything"); };
   const engine::RunSetting setting{.caller_signals = invocation.caller_signals,
                                    .run_id = engine::new_run_id(),
-                                   .keep_open = {report_output->descriptor(), event_output->descriptor()},
-                                   .report_wanted = report_output->wanted()};
+                                   .record_codec = &report::record_codec(),
+                                   .keep_open = {report_output->descriptor(), event_output->descriptor()}};
   auto outcome = engine::run(*plan, setting, observer);
   if (!outcome) return refuse(outcome.error().message());
 

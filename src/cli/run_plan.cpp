@@ -81,6 +81,7 @@ class PlanMaker {
     ending();
     containment();
     workdir();
+    registry();
     output();
     return std::move(plan_);
   }
@@ -264,6 +265,12 @@ class PlanMaker {
       if (failure) reject(value, "the current directory cannot be found: " + failure.message());
       plan_.remove_paths.push_back(path.string());
     }
+  }
+
+  void registry() {
+    auto directory = registry_directory(given_);
+    if (!directory) throw BadOption{directory.error().operation};
+    plan_.registry = directory.take();
   }
 
   static std::optional<core::OutputTarget> descriptor_target(const Value& value) {

@@ -7,6 +7,7 @@
 #include "engine/cleanup.hpp"
 #include "engine/die_with.hpp"
 #include "engine/ledger.hpp"
+#include "engine/registration.hpp"
 #include "engine/runner.hpp"
 #include "engine/spawn.hpp"
 #include "engine/tree.hpp"
@@ -27,6 +28,7 @@ struct RunResources {
   sys::EventLoop loop;
   sys::UniqueFd signal_fd;
   DieWithWatch die_with;
+  Registration registration;
   std::optional<Workdir> workdir;
   core::SignalContext signals;
   Spawned main;  ///< pid -1 until it is started, and when that failed
@@ -49,6 +51,8 @@ class RunLoop {
   void run();
 
   [[nodiscard]] const core::RunState& state() const { return state_; }
+  /// Whether the directory and whatever else should go has gone.
+  [[nodiscard]] bool cleaned_up() const { return cleanup_.complete(); }
 
  private:
   void handle(std::optional<sys::EventLoop::Tag> source);

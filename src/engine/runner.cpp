@@ -17,8 +17,8 @@ namespace reapctl::engine {
 namespace {
 
 /// The sources of the loop, and the work directory, before there is a command.
-sys::Result<RunResources> prepare(const core::RunPlan& plan, const std::string& run_id,
-                                  std::vector<std::string>& warnings) {
+sys::Result<RunResources> prepare(const core::RunPlan& plan, const RunSetting& setting, core::RunReport& report) {
+  std::vector<std::string>& warnings = report.warnings;
   auto loop = sys::EventLoop::create();
   if (!loop) return loop.error();
   auto signal_fd = sys::open_signal_fd();
@@ -33,6 +33,7 @@ sys::Result<RunResources> prepare(const core::RunPlan& plan, const std::string& 
       .loop = loop.take(),
       .signal_fd = signal_fd.take(),
       .die_with = die_with.take(),
+      .registration = Registration({.chosen = plan.registry}, *setting.record_codec, warnings),
       .workdir = {},
       .signals = {.shared_group = sys::has_controlling_terminal(), .session_leader = ::getsid(0) == ::getpid()},
       .main = {}};
@@ -41,17 +42,21 @@ sys::Result<RunResources> prepare(const core::RunPlan& plan, const std::string& 
     auto added = resources.loop.add(resources.die_with.fd, resources.die_with.events, kDieWith);
     if (!added) return added.error();
   }
+  resources.registration.open(setting.run_id);
+  resources.registration.begin(initial_record(proc::ProcFs(), plan, report));
   if (!plan.workdir.wanted) return resources;
-  auto workdir = make_workdir(plan.workdir.base, run_id);
+  auto workdir = make_workdir(plan.workdir.base, setting.run_id);
   if (workdir) {
     resources.workdir = workdir.take();
   } else if (plan.workdir.required) {
+    resources.registration.remove();
     sys::Error error = workdir.error();
     error.operation.insert(0, "--workdir-base: cannot ");
     return error;
   } else {
     warnings.push_back("no private working directory: cannot " + workdir.error().message());
   }
+  resources.registration.note_workdir(resources.workdir);
   return resources;
 }
 
@@ -61,6 +66,8 @@ void let_go(const RunResources& resources, const RunSetting& setting, std::vecto
   std::vector<int> keep = setting.keep_open;
   keep.insert(keep.end(), {resources.loop.epoll_fd(), resources.signal_fd.get(), resources.die_with.fd,
                            resources.main.pid_fd.get()});
+  const std::vector<int> registered = resources.registration.descriptors();
+  keep.insert(keep.end(), registered.begin(), registered.end());
   if (resources.workdir) keep.insert(keep.end(), {resources.workdir->base.get(), resources.workdir->directory.get()});
   if (auto released = sys::release_inherited(std::move(keep), resources.loop.epoll_fd()); !released) {
     warnings.push_back("inherited descriptors stay open: cannot " + released.error().message());
@@ -90,6 +97,7 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunRes
       .no_new_privs = plan.no_new_privs,
       .directory_fd = resources.workdir && plan.workdir.use_as_cwd ? resources.workdir->directory.get() : -1,
       .close_fds = {},
+      .note = resources.registration.main_note(),
   };
   if (plan.close_fds) {
     if (auto close = descriptors_to_close(*plan.close_fds)) {
@@ -99,6 +107,15 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunRes
     }
   }
   return spawn(request);
+}
+
+/// Off the record, unless something is left for a sweep to deal with.
+void sign_off(Registration& registration, const RunLoop& loop, const Ledger& ledger) {
+  if (loop.state().released) {
+    registration.released();
+  } else if (ledger.tree().survivors_total == 0 && loop.cleaned_up()) {
+    registration.remove();
+  }
 }
 
 /// What the state machine and the books know at the end, as the report tells it.
@@ -135,7 +152,7 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return sys::last_error("become a child subreaper");
   Tree tree(proc, cookie(setting.run_id));
   if (sys::has_children()) tree.disown_children();
-  auto resources = prepare(plan, setting.run_id, report.warnings);
+  auto resources = prepare(plan, setting, report);
   if (!resources) return resources.error();
 
   Ledger ledger(proc, tree);
@@ -159,9 +176,11 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
       observer.event({.at = started_on, .what = core::StartedEvent{.pid = main.pid, .argv = plan.argv}});
     loop.begin(core::RunEventKind::started, started_at);
   }
-  // Looked up now, while the command finds its feet: none of it is needed before the report.
-  if (setting.report_wanted) add_surroundings(proc, report);
+  // Looked up now, while the command finds its feet.
+  add_surroundings(proc, report);
+  if (main.pid >= 0) resources->registration.running(main.on_record, report.origin);
   loop.run();
+  sign_off(resources->registration, loop, ledger);
 
   conclude(plan, loop.state(), ledger, report);
   report.ended_at = std::chrono::system_clock::now();

@@ -2,6 +2,7 @@
 
 #include "core/event.hpp"
 #include "core/plan.hpp"
+#include "core/record.hpp"
 #include "core/report.hpp"
 #include "sys/result.hpp"
 #include "sys/signals.hpp"
@@ -22,8 +23,8 @@ struct RunObserver {
 struct RunSetting {
   sys::CallerSignals caller_signals;
   std::string run_id;
+  const core::RecordCodec* record_codec = nullptr;
   std::vector<int> keep_open;  ///< descriptors that the caller goes on using after the command has started
-  bool report_wanted = true;   ///< false: nothing is looked up that only the report shows
 };
 
 /// How a run ended.
