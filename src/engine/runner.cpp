@@ -245,8 +245,8 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
     report.main = core::MainReport{.pid = main, .started_at = report.started_at};
     tree.own(main);
     if (const auto process = proc.stat(main)) {  // what we know of the record is what it was at the fork
-      resources->registration.running(
-          core::MainOnRecord{.id = process->id, .pgid = process->pgid, .sid = process->sid}, {});
+      resources->registration.running(core::MainOnRecord{.id = process->id, .pgid = process->pgid, .sid = process->sid},
+                                      {});
     }
     if (const int code = page.main_wait_code.load(); code != 0) {
       siginfo_t info{};
