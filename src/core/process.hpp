@@ -1,10 +1,9 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <compare>
 #include <cstdint>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 namespace reapctl::core {
@@ -30,7 +29,8 @@ struct ProcessStat {
   std::int64_t rss_pages = 0;
 };
 
-/// A process as reports show it. Filled in by proc::describe; what could not be read is empty.
+/// A process as reports show it. Filled in by proc::describe; what could not be read is empty. A state of '?' says that
+/// /proc/PID/stat could not be read: then comm and the numbers other than pid are unknown.
 struct ProcessDetails {
   pid_t pid = 0;
   pid_t ppid = 0;
@@ -45,6 +45,8 @@ struct ProcessDetails {
   std::int64_t rss_bytes = 0;
   std::int64_t age_ms = 0;
   std::vector<std::string> listening;  ///< "127.0.0.1:6379", "[::]:80": TCP sockets in state LISTEN
+
+  [[nodiscard]] bool known() const { return state != '?'; }
 };
 
 }  // namespace reapctl::core

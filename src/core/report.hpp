@@ -1,17 +1,19 @@
 #pragma once
 
-#include <sys/types.h>
+#include "core/process.hpp"
+#include "core/time.hpp"
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <sys/types.h>
 #include <vector>
-
-#include "core/process.hpp"
-#include "core/time.hpp"
 
 /// The exit report of a run as plain values, in the order in which it is printed. Absent facts are nullopt, never 0.
 namespace reapctl::core {
+
+/// No list in a report is longer; the *_total counts say how long it would have been.
+inline constexpr std::size_t kListLimit = 64;
 
 /// How the run ended; the first that applies, in this order of precedence.
 enum class RunResult {
@@ -70,12 +72,20 @@ struct MainReport {
   std::optional<ResourceUsage> rusage;
 };
 
+struct ProcessName {
+  pid_t pid = 0;
+  std::string comm;
+};
+
 struct RungReport {
   std::string signal_name;  ///< "INT/TERM", "KILL"
   Millis at{};              ///< since the request to stop
   int told = 0;             ///< processes signalled
   int ended = 0;            ///< of those, gone when the rung was over
   int left = 0;             ///< alive when the rung was over, told or not
+
+  /// Told by this rung and alive when it was over, for the text form; at most kListLimit.
+  std::vector<ProcessName> stayed;
 };
 
 struct StopReport {
@@ -83,8 +93,9 @@ struct StopReport {
   std::optional<int> signal;
   std::optional<pid_t> sender_pid;
   WallTime requested_at;
-  Millis duration{};
-  std::vector<ProcessDetails> snapshot;
+  Millis after{};                        ///< from the start of the run to the request
+  Millis duration{};                     ///< from the request to the end of the last process
+  std::vector<ProcessDetails> snapshot;  ///< the tree when the stop began; at most kListLimit
   std::vector<RungReport> rungs;
   bool timeout_hit = false;  ///< --stop-timeout cut it short
 };
@@ -114,10 +125,8 @@ struct TreeReport {
   int leftovers_total = 0;
   std::vector<Survivor> survivors;  ///< at most kListLimit
   int survivors_total = 0;
-  int snapshot_total = 0;
+  int snapshot_total = 0;  ///< how many StopReport::snapshot would have without the limit
 };
-
-inline constexpr std::size_t kListLimit = 64;
 
 struct WorkdirError {
   std::string path;
@@ -133,6 +142,7 @@ struct WorkdirReport {
   Millis duration{};
   int threads = 0;
   std::vector<WorkdirError> errors;  ///< at most kListLimit
+  int errors_total = 0;
 };
 
 struct LoopReport {
@@ -160,7 +170,7 @@ struct RunReport {
   TreeReport tree;
   std::string containment_mode = "subreaper";
   bool guard = false;
-  std::string containment_why;
+  std::string containment_why;  ///< why this mode, when another was asked for or better; may be empty
   std::optional<WorkdirReport> workdir;
   LoopReport loop;
   std::vector<std::string> warnings;
@@ -168,17 +178,5 @@ struct RunReport {
 
 /// How much of a command line reports show.
 enum class ArgsShown { redacted, full, none };
-
-/// One thing that happened during a run, for --events and --verbose.
-struct Event {
-  enum class Kind { started, signal, rung, adopted, exited, left, workdir, ended };
-  Kind kind = Kind::started;
-  WallTime at;
-  std::optional<pid_t> pid;
-  std::optional<int> signal;
-  std::optional<int> code;
-  std::optional<int> count;
-  std::string text;  ///< a name, a path or a remark, depending on the kind
-};
 
 }  // namespace reapctl::core

@@ -1,0 +1,30 @@
+#include "core/signal_policy.hpp"
+
+#include <csignal>
+
+namespace reapctl::core {
+
+SignalUse classify(const ReceivedSignal& received, const SignalContext& context, const RunPlan& plan) {
+  switch (received.number) {
+    case SIGCHLD: return SignalUse::child_changed;
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU: return SignalUse::job_stop;
+    case SIGPIPE:
+    case SIGCONT: return SignalUse::ignore;
+    default: break;
+  }
+  const bool reached_command = received.from_kernel && context.shared_group &&
+                               !(received.number == SIGHUP && context.session_leader);
+  if (reached_command) {
+    return received.number == SIGINT && plan.stop_on.contains(SIGINT) ? SignalUse::typed_interrupt : SignalUse::ignore;
+  }
+  return plan.stop_on.contains(received.number) ? SignalUse::stop : SignalUse::forward;
+}
+
+int mapped_signal(int signal, const RunPlan& plan) {
+  const auto mapping = plan.signal_map.find(signal);
+  return mapping == plan.signal_map.end() ? signal : mapping->second;
+}
+
+}  // namespace reapctl::core

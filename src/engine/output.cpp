@@ -1,0 +1,154 @@
+#include "engine/output.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+#include "sys/descriptors.hpp"
+
+namespace reapctl::engine {
+namespace {
+
+/// Writes all of `text`, at most PIPE_BUF bytes at a time: poll(2) promises room for no more, and the descriptor may
+/// be somebody else's and blocking.
+sys::Result<void> write_stream(int fd, std::string_view text, int give_up_fd) {
+  while (!text.empty()) {
+    pollfd ready[2] = {{.fd = fd, .events = POLLOUT, .revents = 0}, {.fd = give_up_fd, .events = POLLIN, .revents = 0}};
+    if (::poll(ready, 2, -1) < 0 && errno != EINTR) return sys::last_error("poll");
+    if (ready[0].revents == 0) {
+      if (ready[1].revents != 0) return sys::Error{.code = EINTR, .operation = "write", .subject = {}};
+      continue;
+    }
+    const ssize_t written = ::write(fd, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+    if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (written < 0) return sys::last_error("write");
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+struct DirectoryAndName {
+  std::string directory;
+  std::string name;
+};
+
+DirectoryAndName split(const std::string& path) {
+  const auto slash = path.rfind('/');
+  if (slash == std::string::npos) return {.directory = ".", .name = path};
+  return {.directory = path.substr(0, slash + 1), .name = path.substr(slash + 1)};
+}
+
+/// `path`, or what it leads to if it is a symbolic link: the link stays, the file behind it is replaced.
+std::string follow(const std::string& path) {
+  const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
+  return real ? std::string(real.get()) : path;
+}
+
+}  // namespace
+
+sys::Result<ReportOutput> ReportOutput::open(const core::OutputTarget& target) {
+  switch (target.kind) {
+    case core::OutputTarget::Kind::none: return ReportOutput{};
+    case core::OutputTarget::Kind::file: return open_file(target.path);
+    case core::OutputTarget::Kind::descriptor: break;
+  }
+  auto copy = sys::duplicate(target.descriptor);
+  if (!copy) return copy.error();
+  ReportOutput output;
+  output.kind_ = Kind::stream;
+  output.fd_ = copy.take();
+  return output;
+}
+
+sys::Result<ReportOutput> ReportOutput::open_file(const std::string& path) {
+  ReportOutput output;
+  struct stat status {};
+  const bool exists = ::stat(path.c_str(), &status) == 0;
+  if (!exists && errno != ENOENT) return sys::last_error("open", path);
+  if (exists && S_ISDIR(status.st_mode)) return sys::Error{.code = EISDIR, .operation = "open", .subject = path};
+  if (exists && !S_ISREG(status.st_mode)) {
+    output.kind_ = Kind::stream;
+    output.fd_.reset(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC));
+    if (output.fd_.valid()) return output;
+    if (errno != ENXIO || !S_ISFIFO(status.st_mode)) return sys::last_error("open", path);
+    output.kind_ = Kind::late_fifo;  // nobody reads it yet; at the end somebody may
+  } else {
+    output.kind_ = Kind::replaced_file;
+  }
+  const auto [directory, name] = split(exists ? follow(path) : path);
+  if (name.empty()) return sys::Error{.code = EISDIR, .operation = "open", .subject = path};
+  output.name_ = name;
+  output.fd_.reset(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!output.fd_.valid()) return sys::last_error("open the directory of", path);
+  if (output.kind_ == Kind::replaced_file && ::faccessat(output.fd_.get(), ".", W_OK | X_OK, AT_EACCESS) != 0) {
+    return sys::last_error("write to the directory of", path);
+  }
+  return output;
+}
+
+sys::Result<void> ReportOutput::write(std::string_view text, int give_up_fd) {
+  const std::string line = std::string(text).append("\n");
+  switch (kind_) {
+    case Kind::nowhere: return {};
+    case Kind::stream: return write_stream(fd_.get(), line, give_up_fd);
+    case Kind::replaced_file: return replace(line);
+    case Kind::late_fifo: break;
+  }
+  const sys::UniqueFd fifo(::openat(fd_.get(), name_.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fifo.valid()) return sys::last_error("open", name_);
+  return write_stream(fifo.get(), line, give_up_fd);
+}
+
+/// Writes a new file beside the old one and renames it over: a reader sees the old report or the whole new one.
+sys::Result<void> ReportOutput::replace(std::string_view text) const {
+  const std::string fresh = "." + name_ + "." + std::to_string(::getpid());
+  struct stat old {};
+  const bool exists = ::fstatat(fd_.get(), name_.c_str(), &old, 0) == 0;
+  const sys::UniqueFd file(::openat(fd_.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+  if (!file.valid()) return sys::last_error("create", fresh);
+  sys::Result<void> written = write_stream(file.get(), text, -1);
+  if (written && exists && ::fchmod(file.get(), old.st_mode & 07777U) != 0) written = sys::last_error("chmod", fresh);
+  if (written && ::renameat(fd_.get(), fresh.c_str(), fd_.get(), name_.c_str()) != 0) {
+    written = sys::last_error("replace", name_);
+  }
+  if (!written) (void)::unlinkat(fd_.get(), fresh.c_str(), 0);  // the first error is the one to tell
+  return written;
+}
+
+sys::Result<EventOutput> EventOutput::open(const core::OutputTarget& target) {
+  EventOutput output;
+  switch (target.kind) {
+    case core::OutputTarget::Kind::none: break;
+    case core::OutputTarget::Kind::descriptor: {
+      auto copy = sys::duplicate(target.descriptor);
+      if (!copy) return copy.error();
+      output.fd_ = copy.take();
+      break;
+    }
+    case core::OutputTarget::Kind::file:
+      output.fd_.reset(::open(target.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666));
+      if (!output.fd_.valid()) return sys::last_error("open", target.path);
+      break;
+  }
+  return output;
+}
+
+void EventOutput::write(std::string line) {
+  if (!fd_.valid()) return;
+  line += '\n';
+  pollfd ready{.fd = fd_.get(), .events = POLLOUT, .revents = 0};
+  // A line longer than PIPE_BUF could block on a pipe that is not ours to make non-blocking, or arrive in part.
+  const bool room = ::poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0;
+  if (!room || line.size() > PIPE_BUF || ::write(fd_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+    ++dropped_;
+  }
+}
+
+}  // namespace reapctl::engine

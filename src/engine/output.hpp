@@ -1,0 +1,53 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/plan.hpp"
+#include "sys/result.hpp"
+#include "sys/unique_fd.hpp"
+
+namespace reapctl::engine {
+
+/// Where a report goes. Opened before anything is started, so that a place that cannot be written is known then.
+/// A regular file is only replaced at the end, in one step; anything else is opened at once.
+class ReportOutput {
+ public:
+  /// Errors: EBADF, ENOENT, EACCES, EISDIR, … with the path or descriptor as subject.
+  [[nodiscard]] static sys::Result<ReportOutput> open(const core::OutputTarget& target);
+
+  /// Writes `text` and a line feed. Waits for a slow reader until `give_up_fd` is readable (a request to stop).
+  [[nodiscard]] sys::Result<void> write(std::string_view text, int give_up_fd);
+
+  [[nodiscard]] bool wanted() const { return kind_ != Kind::nowhere; }
+  /// The descriptor that must stay open during the run; -1 if there is none.
+  [[nodiscard]] int descriptor() const { return fd_.get(); }
+
+ private:
+  enum class Kind { nowhere, stream, replaced_file, late_fifo };
+  [[nodiscard]] static sys::Result<ReportOutput> open_file(const std::string& path);
+  [[nodiscard]] sys::Result<void> replace(std::string_view text) const;
+
+  Kind kind_ = Kind::nowhere;
+  sys::UniqueFd fd_;  ///< the stream, or the directory of the file
+  std::string name_;  ///< below the directory
+};
+
+/// Where events go, one line each, as they happen. Never waits: what a reader is too slow for is dropped and counted.
+class EventOutput {
+ public:
+  /// A file is appended to and made if it is not there. Errors: as for ReportOutput.
+  [[nodiscard]] static sys::Result<EventOutput> open(const core::OutputTarget& target);
+
+  void write(std::string line);
+  [[nodiscard]] bool wanted() const { return fd_.valid(); }
+  [[nodiscard]] int descriptor() const { return fd_.get(); }
+  [[nodiscard]] int dropped() const { return dropped_; }
+
+ private:
+  sys::UniqueFd fd_;
+  int dropped_ = 0;
+};
+
+}  // namespace reapctl::engine

@@ -1,0 +1,107 @@
+#include "engine/remover.hpp"
+
+#include "engine/tree_remover.hpp"
+
+#include <csignal>
+#include <sys/eventfd.h>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+namespace reapctl::engine {
+namespace {
+
+/// Blocks every signal in this thread, and in those that it starts, while it lives.
+class AllSignalsBlocked {
+ public:
+  AllSignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~AllSignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
+  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+}  // namespace
+
+RemovalCounts RemovalProgress::counts() const {
+  return {.files = files_.load(std::memory_order_relaxed),
+          .directories = directories_.load(std::memory_order_relaxed),
+          .bytes = bytes_.load(std::memory_order_relaxed)};
+}
+
+RemovalStats RemovalProgress::stats() const {
+  const std::lock_guard lock(mutex_);
+  RemovalStats stats = result_;
+  stats.counts = counts();
+  return stats;
+}
+
+void RemovalProgress::add_error(std::string path, int code) {
+  const std::lock_guard lock(mutex_);
+  ++result_.errors_total;
+  if (result_.errors.size() >= core::kListLimit) return;
+  result_.errors.push_back({.path = std::move(path), .errno_name = sys::errno_name(code)});
+}
+
+void RemovalProgress::set_threads(int threads) {
+  const std::lock_guard lock(mutex_);
+  result_.threads = threads;
+}
+
+void RemovalProgress::set_complete() {
+  const std::lock_guard lock(mutex_);
+  result_.complete = true;
+}
+
+void remove_directory(int parent_fd, const std::string& name, const DirectoryIdentity& expected,
+                      RemovalProgress& progress, const RemoverOptions& options) {
+  TreeRemover(parent_fd, name, progress, options).run(expected);
+}
+
+sys::Result<RemovalJob> RemovalJob::start(sys::UniqueFd parent, std::string name, const DirectoryIdentity& expected,
+                                          const RemoverOptions& options) {
+  auto state = std::make_shared<State>();
+  state->parent = std::move(parent);
+  state->name = std::move(name);
+  state->expected = expected;
+  state->options = options;
+  state->done.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!state->done.valid()) return sys::last_error("eventfd");
+  const AllSignalsBlocked blocked;
+  try {
+    std::thread thread([state] {
+      remove_directory(state->parent.get(), state->name, state->expected, state->progress, state->options);
+      const std::uint64_t one = 1;
+      // The only write to this counter: it cannot block, nor be short.
+      (void)!::write(state->done.get(), &one, sizeof one);
+    });
+    return RemovalJob(std::move(state), std::move(thread));
+  } catch (const std::system_error& error) {
+    return sys::Error{.code = error.code().value(), .operation = "start a thread", .subject = {}};
+  }
+}
+
+RemovalJob::~RemovalJob() {
+  if (thread_.joinable()) abandon();
+}
+
+RemovalStats RemovalJob::take_result() {
+  thread_.join();
+  return state_->progress.stats();
+}
+
+RemovalStats RemovalJob::abandon() {
+  state_->progress.stop();
+  thread_.detach();
+  RemovalStats stats = state_->progress.stats();
+  stats.complete = false;
+  return stats;
+}
+
+}  // namespace reapctl::engine

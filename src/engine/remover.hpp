@@ -1,0 +1,112 @@
+#pragma once
+
+#include "core/report.hpp"
+#include "sys/directory.hpp"
+#include "sys/result.hpp"
+#include "sys/unique_fd.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+/// Deletes a work directory that others filled, and may still be changing, without harming anything outside of it.
+namespace reapctl::engine {
+
+using sys::DirectoryIdentity;
+
+struct RemoverOptions {
+  sys::MountCheck mount_check = sys::MountCheck::openat2;
+};
+
+struct RemovalCounts {
+  std::int64_t files = 0;        ///< everything that is not a directory
+  std::int64_t directories = 0;  ///< the work directory itself included
+  std::int64_t bytes = 0;        ///< blocks that became free: of a file with several names, with the last of them
+};
+
+struct RemovalStats {
+  RemovalCounts counts;
+  std::vector<core::WorkdirError> errors;  ///< at most core::kListLimit; paths begin with the directory's name
+  std::int64_t errors_total = 0;
+  int threads = 0;        ///< most that worked at once
+  bool complete = false;  ///< the directory is gone
+};
+
+/// What a removal has done so far, and the wish that it stop. Any thread may use any part of it at any time.
+class RemovalProgress {
+ public:
+  [[nodiscard]] RemovalCounts counts() const;
+  /// Counts and errors so far; `complete` once the directory is gone.
+  [[nodiscard]] RemovalStats stats() const;
+
+  /// Asks for an end. Takes effect between two system calls.
+  void stop() { stopping_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
+
+  // What follows is for the remover itself.
+  void add_file() { files_.fetch_add(1, std::memory_order_relaxed); }
+  void add_directory() { directories_.fetch_add(1, std::memory_order_relaxed); }
+  void add_bytes(std::int64_t bytes) { bytes_.fetch_add(bytes, std::memory_order_relaxed); }
+  void add_error(std::string path, int code);
+  void set_threads(int threads);
+  void set_complete();
+
+ private:
+  std::atomic<std::int64_t> files_{0};
+  std::atomic<std::int64_t> directories_{0};
+  std::atomic<std::int64_t> bytes_{0};
+  std::atomic<bool> stopping_{false};
+  mutable std::mutex mutex_;  ///< never held over a system call: stats() must not wait for a dead file server
+  RemovalStats result_;       ///< all but the counts
+};
+
+/// Deletes the directory `name` inside `parent_fd` with everything in it, if it is the one `expected`; else nothing is
+/// touched and the error is ESTALE. Blocks. What cannot be deleted is reported, what surrounds it is deleted. An
+/// absent directory is a complete removal.
+void remove_directory(int parent_fd, const std::string& name, const DirectoryIdentity& expected,
+                      RemovalProgress& progress, const RemoverOptions& options);
+
+/// A removal on a thread of its own, with every signal blocked there.
+class RemovalJob {
+ public:
+  /// Errors: no thread, no eventfd. `parent` is the directory that holds `name`.
+  [[nodiscard]] static sys::Result<RemovalJob> start(sys::UniqueFd parent, std::string name,
+                                                     const DirectoryIdentity& expected,
+                                                     const RemoverOptions& options = {});
+  RemovalJob(RemovalJob&&) noexcept = default;
+  RemovalJob& operator=(RemovalJob&&) = delete;
+  /// Abandons a removal whose result nobody took.
+  ~RemovalJob();
+
+  /// An eventfd, readable once the removal has ended.
+  [[nodiscard]] int completion_fd() const { return state_->done.get(); }
+  [[nodiscard]] RemovalCounts counts() const { return state_->progress.counts(); }
+  /// Waits for the end and for the threads to be gone (after completion_fd: at once).
+  [[nodiscard]] RemovalStats take_result();
+  /// Asks the threads to stop and returns without waiting for them: one that hangs on a dead file server stays behind,
+  /// healthy ones stop after their current system call. What was done until now, never `complete`.
+  RemovalStats abandon();
+
+ private:
+  /// Belongs to the threads as much as to us: one that was left behind may still be using it.
+  struct State {
+    sys::UniqueFd parent;
+    std::string name;
+    DirectoryIdentity expected;
+    RemoverOptions options;
+    sys::UniqueFd done;
+    RemovalProgress progress;
+  };
+
+  RemovalJob(std::shared_ptr<State> state, std::thread thread) : state_(std::move(state)), thread_(std::move(thread)) {}
+
+  std::shared_ptr<State> state_;
+  std::thread thread_;
+};
+
+}  // namespace reapctl::engine

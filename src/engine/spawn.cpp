@@ -1,0 +1,134 @@
+#include "engine/spawn.hpp"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <string_view>
+
+#include "sys/children.hpp"
+
+namespace reapctl::engine {
+namespace {
+
+/// What parent and child share while the child borrows the parent's memory. The child only follows pointers that
+/// are ready and makes system calls: nothing here may allocate.
+struct ChildPlan {
+  const SpawnRequest* request = nullptr;
+  std::vector<std::string> candidates;     ///< files to try, in order of PATH
+  std::vector<char*> argv;                 ///< null-terminated
+  std::vector<char*> shell_argv;           ///< /bin/sh CANDIDATE ARG..., null-terminated
+  std::vector<const char*> environment;    ///< null-terminated
+  std::size_t executed = 0;                ///< out: the candidate tried last
+  const char* failed_stage = nullptr;      ///< out: null while all is well
+  int failed_errno = 0;                    ///< out
+};
+
+constexpr char kShell[] = "/bin/sh";
+
+/// The files execvp(3) would try for `command`.
+std::vector<std::string> executable_candidates(const std::string& command) {
+  if (command.empty() || command.find('/') != std::string::npos) return {command};
+  const char* path = std::getenv("PATH");
+  std::string_view rest = path != nullptr ? path : "/bin:/usr/bin";
+  std::vector<std::string> candidates;
+  while (true) {
+    const auto colon = rest.find(':');
+    std::string candidate(rest.substr(0, colon));
+    if (!candidate.empty()) candidate += '/';  // an empty element is the current directory
+    candidates.push_back(candidate + command);
+    if (colon == std::string_view::npos) return candidates;
+    rest.remove_prefix(colon + 1);
+  }
+}
+
+char* writable(const std::string& text) { return const_cast<char*>(text.c_str()); }  // execve(2) does not write to it
+
+ChildPlan make_plan(const SpawnRequest& request) {
+  ChildPlan plan;
+  plan.request = &request;
+  plan.candidates = executable_candidates(request.argv.front());
+  for (const std::string& argument : request.argv) plan.argv.push_back(writable(argument));
+  plan.argv.push_back(nullptr);
+  plan.shell_argv = {const_cast<char*>(kShell), nullptr};
+  plan.shell_argv.insert(plan.shell_argv.end(), plan.argv.begin() + 1, plan.argv.end());
+  plan.environment = request.environment.entries();
+  plan.environment.push_back(nullptr);
+  return plan;
+}
+
+/// Returns only when nothing could be executed; errno is the one to report, as execvp(3) chooses it.
+int execute(ChildPlan& plan) {
+  auto* const environment = const_cast<char* const*>(plan.environment.data());
+  bool denied = false;
+  for (plan.executed = 0; plan.executed < plan.candidates.size(); ++plan.executed) {
+    const std::string& file = plan.candidates[plan.executed];
+    (void)::execve(file.c_str(), plan.argv.data(), environment);
+    if (errno == ENOEXEC) {
+      plan.shell_argv[1] = writable(file);
+      (void)::execve(kShell, plan.shell_argv.data(), environment);
+    }
+    if (errno == EACCES) denied = true;
+    if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) return errno;
+  }
+  return denied ? EACCES : ENOENT;
+}
+
+int fail(ChildPlan& plan, const char* stage, int code) {
+  plan.failed_stage = stage;
+  plan.failed_errno = code;
+  return 127;  // seen by nobody: the stage says more
+}
+
+/// Runs in the child, in the parent's memory, on a stack of its own; the parent is suspended until the exec.
+#if defined(__SANITIZE_ADDRESS__)
+__attribute__((no_sanitize("address")))
+#endif
+int child_main(void* argument) {
+  auto& plan = *static_cast<ChildPlan*>(argument);
+  const SpawnRequest& request = *plan.request;
+  if (request.own_group) (void)::setpgid(0, 0);  // fails only for a session leader, and a new child is none
+  if (request.directory_fd >= 0 && ::fchdir(request.directory_fd) != 0) return fail(plan, "chdir", errno);
+  if (request.no_new_privs && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail(plan, "no-new-privs", errno);
+  for (const int fd : request.close_fds) (void)::close(fd);
+  if (request.caller_signals.child_ignored) (void)std::signal(SIGCHLD, SIG_IGN);
+  // Last: from here on a signal acts on the child as it would on the command.
+  (void)pthread_sigmask(SIG_SETMASK, &request.caller_signals.mask, nullptr);
+  return fail(plan, "exec", execute(plan));
+}
+
+}  // namespace
+
+Spawned spawn(const SpawnRequest& request) {
+  ChildPlan plan = make_plan(request);
+  // CLONE_VM | CLONE_VFORK spares the copy of the page tables, the larger part of what a fork costs, and lets the
+  // child tell in plain memory how far it came.
+  alignas(16) static std::array<std::byte, 64 * 1024> stack;
+  int pid_fd = -1;
+  Spawned spawned;
+  spawned.pid = ::clone(child_main, stack.data() + stack.size(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan,
+                        &pid_fd);
+  if (spawned.pid < 0) {
+    spawned.failed_stage = "fork";
+    spawned.failed_errno = errno;
+    return spawned;
+  }
+  spawned.pid_fd.reset(pid_fd);
+  if (plan.failed_stage == nullptr) {
+    spawned.executable = plan.candidates[plan.executed];
+    return spawned;
+  }
+  spawned.failed_stage = plan.failed_stage;
+  spawned.failed_errno = plan.failed_errno;
+  sys::wait_and_reap(spawned.pid);
+  spawned.pid = -1;
+  return spawned;
+}
+
+}  // namespace reapctl::engine

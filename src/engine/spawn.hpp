@@ -1,0 +1,38 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "core/environment.hpp"
+#include "sys/signals.hpp"
+#include "sys/unique_fd.hpp"
+
+namespace reapctl::engine {
+
+/// Everything the child needs between its birth and its exec.
+struct SpawnRequest {
+  std::vector<std::string> argv;
+  core::Environment environment;
+  sys::CallerSignals caller_signals;  ///< the command gets the mask and the SIGCHLD disposition the caller had
+  bool own_group = false;
+  bool no_new_privs = false;
+  int directory_fd = -1;        ///< the command's working directory; -1: the current one
+  std::vector<int> close_fds;   ///< closed before the exec
+};
+
+struct Spawned {
+  pid_t pid = -1;  ///< -1: there is no process, the stage says why
+  sys::UniqueFd pid_fd;
+  std::string executable;       ///< the file that was executed
+  std::string failed_stage;     ///< empty: the command runs; else "fork", "chdir", "no-new-privs" or "exec"
+  int failed_errno = 0;
+};
+
+/// Starts a command. Returns when its exec has succeeded or failed, and then it is reaped: a command that exits 127 is
+/// not mistaken for one that could not be executed. Finds the file as execvp(3) does, /bin/sh for a script
+/// without `#!` included.
+[[nodiscard]] Spawned spawn(const SpawnRequest& request);
+
+}  // namespace reapctl::engine

@@ -1,0 +1,137 @@
+#include "engine/tree.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "sys/pid_fd.hpp"
+
+namespace reapctl::engine {
+namespace {
+
+/// More children than this are a storm: they are killed without a closer look, which would be outrun.
+constexpr std::size_t kStorm = 512;
+
+/// A zombie has nothing left to kill, unless only its first thread has ended (proc_pid_stat(5), num_threads).
+bool is_alive(const core::ProcessStat& process) {
+  return (process.state != 'Z' && process.state != 'X') || process.threads > 1;
+}
+
+}  // namespace
+
+sys::Result<void> signal_process(const proc::ProcFs& proc, const core::ProcessId& id, int signal) {
+  const auto pid_fd = sys::open_pid_fd(id.pid);
+  if (!pid_fd && pid_fd.error().code != ENOSYS) return pid_fd.error();
+  const auto now = proc.stat(id.pid);
+  if (!now || now->id != id) {
+    return sys::Error{.code = ESRCH, .operation = "signal process", .subject = std::to_string(id.pid)};
+  }
+  if (pid_fd) return sys::send_signal(pid_fd->get(), signal);
+  if (::kill(id.pid, signal) != 0) return sys::last_error("kill", std::to_string(id.pid));
+  return {};
+}
+
+Tree::Tree(const proc::ProcFs& proc, std::vector<core::ProcessId> strangers)
+    : proc_(proc), strangers_(strangers.begin(), strangers.end()) {}
+
+std::vector<core::ProcessStat> Tree::living() {
+  std::vector<core::ProcessStat> processes = proc_.descendants(::getpid()).processes;
+  if (!strangers_.empty()) leave_out_strangers(processes);
+  std::erase_if(processes, [](const core::ProcessStat& process) { return !is_alive(process); });
+  peak_ = std::max(peak_.value_or(0), static_cast<int>(processes.size()));
+  return processes;
+}
+
+void Tree::leave_out_strangers(std::vector<core::ProcessStat>& processes) {
+  std::set<pid_t> strange_pids;
+  std::erase_if(processes, [&](const core::ProcessStat& process) {  // parents come first
+    if (!strangers_.contains(process.id) && !strange_pids.contains(process.ppid)) return false;
+    // Remembered, because it becomes our child and looks like one of the run when its parent dies.
+    strangers_.insert(process.id);
+    strange_pids.insert(process.id.pid);
+    return true;
+  });
+}
+
+int Tree::tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> main, bool rest) {
+  if (!rest) told_.clear();
+  const auto processes = living();
+  const auto main_process = std::find_if(processes.begin(), processes.end(),
+                                         [&](const core::ProcessStat& process) { return process.id.pid == main; });
+  // Once the main command has gone, the rung is for whoever is left.
+  if (main_process == processes.end()) scope = core::Scope::tree;
+  int told = 0;
+  for (const core::ProcessStat& process : processes) {
+    if (scope == core::Scope::main && process.id.pid != main) continue;
+    if (scope == core::Scope::group && process.pgid != main_process->pgid) continue;
+    if (!told_.insert(process.id).second) continue;
+    ++told;
+    int signal = rung.signal;
+    if (rung.if_ignored) {
+      const auto masks = proc_.signal_masks(process.id.pid);
+      if (masks && masks->ignores(signal)) signal = *rung.if_ignored;
+    }
+    // A process that is gone, or not ours to signal, is left to the last rung, which says so if it remains.
+    (void)signal_process(proc_, process.id, signal);
+    // A stopped process would hear it only when continued.
+    if (process.state == 'T') (void)signal_process(proc_, process.id, SIGCONT);
+  }
+  return told;
+}
+
+core::Census Tree::kill(core::TimePoint now) {
+  // Children first, by pid alone: nobody but us can reap them, so their pids cannot be reused, and nothing but speed
+  // catches a chain of processes that fork and exit for ever.
+  const auto children = proc_.children(::getpid());
+  if (children) {
+    for (const pid_t pid : *children) {
+      if (!is_strange_child(pid)) (void)::kill(pid, SIGKILL);
+    }
+    if (children->size() > kStorm) return {.living = static_cast<int>(children->size()), .newest_kill = now};
+  }
+  core::Census census;
+  for (const core::ProcessStat& process : living()) {
+    ++census.living;
+    const auto [killed, first] = killed_.try_emplace(process.id, now);
+    if (!census.newest_kill || killed->second > *census.newest_kill) census.newest_kill = killed->second;
+    told_.insert(process.id);
+    const auto sent = signal_process(proc_, process.id, SIGKILL);
+    if (!sent && sent.error().code != ESRCH) refused_[process.id] = sent.error().code;
+  }
+  return census;
+}
+
+bool Tree::is_strange_child(pid_t pid) const {
+  return std::any_of(strangers_.begin(), strangers_.end(),
+                     [pid](const core::ProcessId& stranger) { return stranger.pid == pid; });
+}
+
+Tree::Standing Tree::standing() {
+  Standing standing;
+  for (const core::ProcessStat& process : living()) {
+    ++standing.alive;
+    if (told_.contains(process.id)) ++standing.told_alive;
+  }
+  return standing;
+}
+
+std::vector<core::Survivor> Tree::survivors() {
+  std::vector<core::Survivor> survivors;
+  for (const core::ProcessStat& process : living()) {
+    core::Survivor survivor{.pid = process.id.pid, .comm = process.comm, .state = process.state, .wchan = proc_.wchan(process.id.pid), .reason = {}};
+    if (const auto refused = refused_.find(process.id); refused != refused_.end()) {
+      survivor.reason = "SIGKILL was refused with " + sys::errno_name(refused->second) + ": it runs with other rights";
+    } else if (process.state == 'D') {
+      survivor.reason = "in uninterruptible sleep, SIGKILL waits until the kernel lets go of it";
+    } else if (killed_.contains(process.id)) {
+      survivor.reason = "still there after SIGKILL";
+    } else {
+      survivor.reason = "appeared too late to be killed in time";
+    }
+    survivors.push_back(std::move(survivor));
+  }
+  return survivors;
+}
+
+}  // namespace reapctl::engine

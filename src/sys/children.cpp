@@ -1,0 +1,44 @@
+#include "sys/children.hpp"
+
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace reapctl::sys {
+namespace {
+
+/// The system call itself: glibc's waitid has no room for the resource usage.
+std::optional<ChildEnd> wait_for(idtype_t type, pid_t pid, int options) {
+  ChildEnd child;
+  long result = 0;
+  do {
+    result = ::syscall(SYS_waitid, type, pid, &child.info, options | WNOHANG | __WALL, &child.usage);
+  } while (result < 0 && errno == EINTR);
+  if (result < 0 || child.info.si_pid == 0) return std::nullopt;
+  return child;
+}
+
+}  // namespace
+
+bool has_children() {
+  siginfo_t info{};
+  return ::syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, nullptr) == 0 || errno != ECHILD;
+}
+
+std::optional<ChildEnd> peek_ended_child() { return wait_for(P_ALL, 0, WEXITED | WNOWAIT); }
+
+std::optional<ChildEnd> peek_ended(pid_t pid) { return wait_for(P_PID, pid, WEXITED | WNOWAIT); }
+
+std::optional<ChildEnd> reap(pid_t pid) { return wait_for(P_PID, pid, WEXITED); }
+
+void wait_and_reap(pid_t pid) {
+  siginfo_t info{};
+  while (::syscall(SYS_waitid, P_PID, pid, &info, WEXITED | __WALL, nullptr) != 0 && errno == EINTR) {
+  }
+}
+
+bool is_stopped(pid_t pid) { return wait_for(P_PID, pid, WSTOPPED | WNOWAIT).has_value(); }
+
+}  // namespace reapctl::sys

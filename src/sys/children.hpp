@@ -1,0 +1,35 @@
+#pragma once
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <csignal>
+#include <optional>
+
+namespace reapctl::sys {
+
+/// A child that has ended and still holds its pid, or one that was just reaped.
+struct ChildEnd {
+  siginfo_t info{};
+  rusage usage{};  ///< only after reaping
+};
+
+/// Whether this process has any child at all, living or ended, whatever its exit signal. Source: waitid(2), __WALL.
+[[nodiscard]] bool has_children();
+
+/// A child that has ended, left unreaped so that its pid cannot be reused; nullopt if there is none.
+[[nodiscard]] std::optional<ChildEnd> peek_ended_child();
+
+/// The same for the child `pid`.
+[[nodiscard]] std::optional<ChildEnd> peek_ended(pid_t pid);
+
+/// Reaps the ended child `pid`; nullopt if it has not ended.
+[[nodiscard]] std::optional<ChildEnd> reap(pid_t pid);
+
+/// Waits for the child `pid`, which is ending already, and reaps it.
+void wait_and_reap(pid_t pid);
+
+/// Whether the child `pid` is stopped now.
+[[nodiscard]] bool is_stopped(pid_t pid);
+
+}  // namespace reapctl::sys

@@ -1,0 +1,71 @@
+#include "sys/descriptors.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+
+namespace reapctl::sys {
+
+void occupy_standard_descriptors() {
+  // One poll(2) tells about all three: POLLNVAL for a closed one.
+  pollfd standard[3] = {{.fd = 0, .events = 0, .revents = 0}, {.fd = 1, .events = 0, .revents = 0}, {.fd = 2, .events = 0, .revents = 0}};
+  if (::poll(standard, 3, 0) <= 0) return;
+  for (const pollfd& entry : standard) {
+    if ((entry.revents & POLLNVAL) == 0) continue;
+    // The lowest free descriptor is this one, because they are filled in order. O_PATH does where /dev/null is missing.
+    if (::open("/dev/null", O_RDWR | O_CLOEXEC) < 0) (void)::open("/", O_PATH | O_CLOEXEC);
+  }
+}
+
+bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
+
+Result<std::vector<int>> open_descriptors() {
+  DIR* directory = ::opendir("/proc/self/fd");
+  if (directory == nullptr) return last_error("open", "/proc/self/fd");
+  std::vector<int> descriptors;
+  while (const dirent* entry = ::readdir(directory)) {
+    char* end = nullptr;
+    const long fd = std::strtol(entry->d_name, &end, 10);
+    if (end != entry->d_name && fd != ::dirfd(directory)) descriptors.push_back(static_cast<int>(fd));
+  }
+  (void)::closedir(directory);
+  std::sort(descriptors.begin(), descriptors.end());
+  return descriptors;
+}
+
+Result<UniqueFd> duplicate(int fd) {
+  UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!copy.valid()) return last_error("duplicate descriptor", std::to_string(fd));
+  return copy;
+}
+
+Result<void> release_inherited(std::vector<int> keep, int harmless_fd) {
+  for (const int standard : {0, 1}) {
+    if (std::find(keep.begin(), keep.end(), standard) == keep.end()) (void)::dup3(harmless_fd, standard, O_CLOEXEC);
+  }
+  keep.insert(keep.end(), {0, 1, 2});
+  std::sort(keep.begin(), keep.end());
+  keep.erase(std::unique(keep.begin(), keep.end()), keep.end());
+  for (std::size_t i = 0; i < keep.size(); ++i) {
+    if (keep[i] < 0) continue;
+    const auto first = static_cast<unsigned>(keep[i]) + 1;
+    const unsigned last = i + 1 < keep.size() ? static_cast<unsigned>(keep[i + 1]) - 1 : UINT_MAX;
+    if (first > last) continue;
+    if (::syscall(SYS_close_range, first, last, 0) == 0) continue;
+    const auto open = open_descriptors();
+    if (!open) return open.error();
+    for (const int fd : *open) {
+      if (!std::binary_search(keep.begin(), keep.end(), fd)) (void)::close(fd);
+    }
+    return {};
+  }
+  return {};
+}
+
+}  // namespace reapctl::sys

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "sys/result.hpp"
+#include "sys/unique_fd.hpp"
+
+namespace reapctl::sys {
+
+/// Fills each of 0, 1 and 2 that is closed with /dev/null, close-on-exec: what we open must not land there, and the
+/// command still finds them closed.
+void occupy_standard_descriptors();
+
+/// Whether `fd` is open.
+[[nodiscard]] bool is_open(int fd);
+
+/// The open descriptors of this process, in order. Errors: /proc is not there.
+[[nodiscard]] Result<std::vector<int>> open_descriptors();
+
+/// Another descriptor for the same open file, above 2, close-on-exec. Errors: EBADF, EMFILE.
+[[nodiscard]] Result<UniqueFd> duplicate(int fd);
+
+/// Lets go of everything but `keep`: closes all descriptors from 3 on, and makes 0 and 1 refer to `harmless_fd`
+/// unless they are to be kept; 2 stays, it is where messages go. Falls back from close_range(2) (Linux 5.9) to
+/// /proc/self/fd. Errors: neither works.
+[[nodiscard]] Result<void> release_inherited(std::vector<int> keep, int harmless_fd);
+
+}  // namespace reapctl::sys

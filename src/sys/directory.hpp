@@ -1,0 +1,68 @@
+#pragma once
+
+#include "sys/result.hpp"
+#include "sys/unique_fd.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <sys/types.h>
+
+/// Directories by descriptor: opened without following a link or crossing a mount, read as a stream of entries.
+namespace reapctl::sys {
+
+/// Which directory. Inode numbers are recycled within seconds, so when it was born and whose it is count too.
+struct DirectoryIdentity {
+  dev_t device = 0;
+  ino_t inode = 0;
+  std::int64_t birth_time_ns = 0;  ///< since the epoch; 0 when the file system keeps none
+  uid_t owner = 0;
+  bool operator==(const DirectoryIdentity&) const = default;
+};
+
+/// The identity of the open directory `fd`. Errors: those of statx(2).
+[[nodiscard]] Result<DirectoryIdentity> directory_identity(int fd);
+
+/// How open_subdirectory notices a mount point.
+enum class MountCheck {
+  openat2,   ///< RESOLVE_NO_XDEV, from Linux 5.6; the mounted file system is not even touched. Else as below.
+  mount_id,  ///< open, then compare mount ids: statx(2) from 5.8, else /proc/self/fdinfo
+};
+
+/// Opens the directory `name` (one component) inside `parent_fd` for reading. Errors: EXDEV when a file system or a
+/// bind mount sits on it, ENOTDIR or ELOOP when it is no directory or a link, and those of open(2). Source: openat2(2).
+[[nodiscard]] Result<UniqueFd> open_subdirectory(int parent_fd, const char* name, MountCheck check);
+
+/// The same for a directory that we own but may not read or search: mode 0700 first. The mode is changed through a
+/// descriptor, so that a link put there in between is not followed. Needs Linux 6.6 (fchmodat2) or /proc;
+/// without both: ENOSYS or ENOENT, and nothing was changed.
+[[nodiscard]] Result<UniqueFd> open_subdirectory_by_force(int parent_fd, const char* name, MountCheck check);
+
+/// The id of the mount that `fd` was opened on. Source: statx(2) STATX_MNT_ID, proc(5) fdinfo.
+[[nodiscard]] Result<std::uint64_t> mount_id(int fd);
+
+/// One name in a directory, valid as long as the buffer that it was read into.
+struct DirectoryEntry {
+  ino_t inode = 0;
+  unsigned char type = 0;  ///< DT_DIR, …; DT_UNKNOWN where the file system does not say
+  const char* name = nullptr;
+};
+
+/// Steps through what one getdents64(2) put into a buffer, leaving out "." and "..".
+class EntryCursor {
+ public:
+  EntryCursor() = default;
+  explicit EntryCursor(std::span<const std::byte> filled) : rest_(filled) {}
+  /// The next entry; false at the end.
+  [[nodiscard]] bool next(DirectoryEntry& entry);
+
+ private:
+  std::span<const std::byte> rest_;
+};
+
+/// Reads further entries of `fd` into `buffer` (aligned for 8 bytes); how many bytes, 0 at the end. A directory that
+/// somebody removed has ended.
+[[nodiscard]] Result<std::size_t> read_entries(int fd, std::span<std::byte> buffer);
+
+}  // namespace reapctl::sys

@@ -1,0 +1,53 @@
+#include "sys/signals.hpp"
+
+#include <pthread.h>
+#include <unistd.h>
+
+namespace reapctl::sys {
+
+sigset_t supervised_signals() {
+  sigset_t set;
+  sigfillset(&set);
+  sigdelset(&set, SIGTSTP);
+  sigdelset(&set, SIGTTIN);
+  sigdelset(&set, SIGTTOU);
+  return set;
+}
+
+CallerSignals block_signals() {
+  CallerSignals caller;
+  const sigset_t set = supervised_signals();
+  (void)pthread_sigmask(SIG_SETMASK, &set, &caller.mask);  // fails only for a bad first argument
+  struct sigaction child {};
+  (void)sigaction(SIGCHLD, nullptr, &child);
+  // SA_NOCLDWAIT does not survive an exec, an ignored SIGCHLD does: sigaction(2).
+  caller.child_ignored = child.sa_handler == SIG_IGN;
+  if (caller.child_ignored) (void)std::signal(SIGCHLD, SIG_DFL);
+  return caller;
+}
+
+Result<UniqueFd> open_signal_fd() {
+  const sigset_t set = supervised_signals();
+  UniqueFd fd(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+  if (!fd.valid()) return last_error("signalfd");
+  return fd;
+}
+
+std::optional<signalfd_siginfo> next_signal(int signal_fd) {
+  signalfd_siginfo info{};
+  if (::read(signal_fd, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return std::nullopt;
+  return info;
+}
+
+void die_of(int signal) {
+  (void)std::signal(signal, SIG_DFL);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, signal);
+  (void)::kill(::getpid(), signal);
+  (void)pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+void stop_self() { (void)::kill(::getpid(), SIGTSTP); }
+
+}  // namespace reapctl::sys

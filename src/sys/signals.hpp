@@ -1,0 +1,40 @@
+#pragma once
+
+#include <sys/signalfd.h>
+
+#include <csignal>
+#include <optional>
+
+#include "sys/result.hpp"
+#include "sys/unique_fd.hpp"
+
+namespace reapctl::sys {
+
+/// What the caller had arranged about signals, so that the command can be given exactly that.
+struct CallerSignals {
+  sigset_t mask{};
+  bool child_ignored = false;  ///< SIGCHLD was ignored; then the kernel would reap in our place
+};
+
+/// Blocks every signal in this process but those that stop a job (TSTP, TTIN, TTOU: ^Z must stop us like everybody
+/// in the group), and sets SIGCHLD to its default. Call it first thing in main: as PID 1 an unhandled early SIGTERM
+/// is simply lost.
+[[nodiscard]] CallerSignals block_signals();
+
+/// The signals block_signals() blocks.
+[[nodiscard]] sigset_t supervised_signals();
+
+/// A non-blocking descriptor that delivers the blocked signals as records. Source: signalfd(2).
+[[nodiscard]] Result<UniqueFd> open_signal_fd();
+
+/// The next pending signal; nullopt when there is none.
+[[nodiscard]] std::optional<signalfd_siginfo> next_signal(int signal_fd);
+
+/// Gives `signal` its default action and sends it to ourselves. Returns if that did not end the process (as PID 1).
+void die_of(int signal);
+
+/// Stops this process as ^Z would have: SIGTSTP with its default action, which the kernel ignores in an orphaned
+/// process group. Returns when continued, or at once.
+void stop_self();
+
+}  // namespace reapctl::sys
