@@ -163,7 +163,7 @@ struct RunReport {
   WallTime ended_at;
   Millis duration{};
   RunResult result = RunResult::success;
-  ExitStatus exit;
+  std::optional<ExitStatus> exit;  ///< nullopt: the main command could not be killed
   int exit_code = 0;
   std::optional<MainReport> main;
   std::optional<StopReport> stop;

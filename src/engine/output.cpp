@@ -137,6 +137,8 @@ sys::Result<EventOutput> EventOutput::open(const core::OutputTarget& target) {
       if (!output.fd_.valid()) return sys::last_error("open", target.path);
       break;
   }
+  struct stat status {};
+  output.regular_ = output.fd_.valid() && ::fstat(output.fd_.get(), &status) == 0 && S_ISREG(status.st_mode);
   return output;
 }
 
@@ -145,8 +147,9 @@ void EventOutput::write(std::string line) {
   line += '\n';
   pollfd ready{.fd = fd_.get(), .events = POLLOUT, .revents = 0};
   // A line longer than PIPE_BUF could block on a pipe that is not ours to make non-blocking, or arrive in part.
+  const bool fits = regular_ || line.size() <= PIPE_BUF;
   const bool room = ::poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0;
-  if (!room || line.size() > PIPE_BUF || ::write(fd_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+  if (!fits || !room || ::write(fd_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
     ++dropped_;
   }
 }

@@ -47,6 +47,7 @@ class EventOutput {
 
  private:
   sys::UniqueFd fd_;
+  bool regular_ = false;
   int dropped_ = 0;
 };
 

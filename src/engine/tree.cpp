@@ -32,8 +32,14 @@ sys::Result<void> signal_process(const proc::ProcFs& proc, const core::ProcessId
   return {};
 }
 
-Tree::Tree(const proc::ProcFs& proc, std::vector<core::ProcessId> strangers)
-    : proc_(proc), strangers_(strangers.begin(), strangers.end()) {}
+void Tree::disown_children() {
+  for (const core::ProcessStat& process : proc_.descendants(::getpid()).processes) strangers_.insert(process.id);
+}
+
+void Tree::own(pid_t main) {
+  if (strangers_.empty()) return;
+  if (const auto process = proc_.stat(main)) ours_.insert(process->id);
+}
 
 std::vector<core::ProcessStat> Tree::living() {
   std::vector<core::ProcessStat> processes = proc_.descendants(::getpid()).processes;
@@ -44,14 +50,21 @@ std::vector<core::ProcessStat> Tree::living() {
 }
 
 void Tree::leave_out_strangers(std::vector<core::ProcessStat>& processes) {
-  std::set<pid_t> strange_pids;
+  std::set<pid_t> our_pids;
   std::erase_if(processes, [&](const core::ProcessStat& process) {  // parents come first
-    if (!strangers_.contains(process.id) && !strange_pids.contains(process.ppid)) return false;
-    // Remembered, because it becomes our child and looks like one of the run when its parent dies.
-    strangers_.insert(process.id);
-    strange_pids.insert(process.id.pid);
-    return true;
+    const bool orphan = process.ppid == ::getpid();
+    const bool ours = ours_.contains(process.id) || our_pids.contains(process.ppid) ||
+                      (orphan && !strangers_.contains(process.id) &&
+                       proc_.environ_has(process.id.pid, cookie_) == proc::EnvironMatch::yes);
+    // Remembered, because it becomes our child and looks like any other orphan when its parent dies.
+    (ours ? ours_ : strangers_).insert(process.id);
+    if (ours) our_pids.insert(process.id.pid);
+    return !ours;
   });
+}
+
+void Tree::forget_stranger(pid_t pid) {
+  std::erase_if(strangers_, [pid](const core::ProcessId& stranger) { return stranger.pid == pid; });
 }
 
 int Tree::tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> main, bool rest) {
@@ -81,6 +94,8 @@ int Tree::tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> m
 }
 
 core::Census Tree::kill(core::TimePoint now) {
+  if (!killing_) told_.clear();
+  killing_ = true;
   // Children first, by pid alone: nobody but us can reap them, so their pids cannot be reused, and nothing but speed
   // catches a chain of processes that fork and exit for ever.
   const auto children = proc_.children(::getpid());
@@ -88,6 +103,7 @@ core::Census Tree::kill(core::TimePoint now) {
     for (const pid_t pid : *children) {
       if (!is_strange_child(pid)) (void)::kill(pid, SIGKILL);
     }
+    children_seen_ = children->size();
     if (children->size() > kStorm) return {.living = static_cast<int>(children->size()), .newest_kill = now};
   }
   core::Census census;
@@ -107,11 +123,21 @@ bool Tree::is_strange_child(pid_t pid) const {
                      [pid](const core::ProcessId& stranger) { return stranger.pid == pid; });
 }
 
+void Tree::forward_to_group(int signal, pid_t main) {
+  const auto processes = living();
+  const auto leader = std::find_if(processes.begin(), processes.end(),
+                                   [&](const core::ProcessStat& process) { return process.id.pid == main; });
+  if (leader == processes.end()) return;
+  for (const core::ProcessStat& process : processes) {
+    if (process.pgid == leader->pgid) (void)signal_process(proc_, process.id, signal);  // gone: nobody to hear it
+  }
+}
+
 Tree::Standing Tree::standing() {
   Standing standing;
   for (const core::ProcessStat& process : living()) {
     ++standing.alive;
-    if (told_.contains(process.id)) ++standing.told_alive;
+    if (told_.contains(process.id)) standing.stayed.push_back(process);
   }
   return standing;
 }

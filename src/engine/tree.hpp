@@ -25,9 +25,15 @@ namespace reapctl::engine {
 /// them. Looks, signals and remembers; what to do and when is decided in core.
 class Tree {
  public:
-  /// `strangers`: children that this process had before the run began (`x & exec reapctl …`); neither they nor their
-  /// descendants belong to it.
-  Tree(const proc::ProcFs& proc, std::vector<core::ProcessId> strangers);
+  /// `cookie`: the "NAME=value" that every process of the run begins its life with.
+  Tree(const proc::ProcFs& proc, std::string cookie) : proc_(proc), cookie_(std::move(cookie)) {}
+
+  /// Children that this process has before the run begins (`x & exec reapctl …`) do not belong to it, nor do their
+  /// descendants. Where some exist, an orphan counts as one of the run only if it was seen below the main command or
+  /// carries the cookie: rather leave something over than harm what is not ours.
+  void disown_children();
+  /// The main command has been started.
+  void own(pid_t main);
 
   /// Who is alive now, parents first.
   std::vector<core::ProcessStat> living();
@@ -37,33 +43,49 @@ class Tree {
   /// `main` is nullopt once the main command has been reaped.
   int tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> main, bool rest);
 
-  /// SIGKILL to whoever is alive now.
+  /// SIGKILL to whoever is alive now. Call it again, as core::after_census says, until nobody is.
   core::Census kill(core::TimePoint now);
 
-  /// Of those the last rung was told, how many are alive; and how many are alive at all.
+  /// Sends `signal` to the members of the process group of `main`, one by one: for a group that is not ours alone.
+  void forward_to_group(int signal, pid_t main);
+
   struct Standing {
-    int told_alive = 0;
-    int alive = 0;
+    std::vector<core::ProcessStat> stayed;  ///< told by the last rung, and alive
+    int alive = 0;                          ///< told or not
   };
   Standing standing();
 
   /// Those alive, with why each could not be killed.
   std::vector<core::Survivor> survivors();
 
+  /// The name of a process; empty if it cannot be read.
+  [[nodiscard]] std::string comm(pid_t pid) const { return proc_.comm(pid); }
+  [[nodiscard]] bool has_strangers() const { return !strangers_.empty(); }
+  [[nodiscard]] bool is_strange_child(pid_t pid) const;
+  /// A stranger was reaped: its pid may be given to another process now.
+  void forget_stranger(pid_t pid);
+
+  /// Whether kill() has been called.
+  [[nodiscard]] bool killing() const { return killing_; }
+  /// How many children, zombies included, the last kill() found: reaping fewer a round would let them pile up.
+  [[nodiscard]] std::size_t children_seen() const { return children_seen_; }
   /// Most processes seen alive in one look; nullopt before the first.
   [[nodiscard]] std::optional<int> peak() const { return peak_; }
-  /// How many were signalled in the last rung, killing included.
+  /// How many were signalled by the current rung.
   [[nodiscard]] int told() const { return static_cast<int>(told_.size()); }
 
  private:
   void leave_out_strangers(std::vector<core::ProcessStat>& processes);
-  [[nodiscard]] bool is_strange_child(pid_t pid) const;
 
   const proc::ProcFs& proc_;
+  std::string cookie_;
   std::set<core::ProcessId> strangers_;
+  std::set<core::ProcessId> ours_;  ///< only kept while there are strangers
   std::set<core::ProcessId> told_;
   std::map<core::ProcessId, core::TimePoint> killed_;  ///< when each got its first SIGKILL
   std::map<core::ProcessId, int> refused_;             ///< errno of a SIGKILL that could not be sent
+  bool killing_ = false;
+  std::size_t children_seen_ = 0;
   std::optional<int> peak_;
 };
 

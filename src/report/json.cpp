@@ -196,7 +196,7 @@ std::string to_json(const core::RunReport& report, core::ArgsShown shown) {
       {"ended_at", core::rfc3339(report.ended_at)},
       {"duration_ms", report.duration.count()},
       {"result", name_of(report.result)},
-      {"exit", to_value(report.exit)},
+      {"exit", report.exit ? to_value(*report.exit) : Json(nullptr)},
       {"exit_code", report.exit_code},
       {"main", report.main ? to_value(*report.main) : Json(nullptr)},
       {"stop", report.stop ? to_value(*report.stop, shown) : Json(nullptr)},

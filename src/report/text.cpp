@@ -7,7 +7,6 @@
 #include "sys/result.hpp"
 
 #include <algorithm>
-#include <set>
 #include <string_view>
 #include <vector>
 
@@ -32,10 +31,10 @@ std::string process_name(pid_t pid, std::string_view comm) {
 }
 
 std::string why_not_started(const core::RunReport& report) {
-  if (report.exit.failed_stage.empty()) return "was not started";
+  if (!report.exit || report.exit->failed_stage.empty()) return "was not started";
   const std::string subject = report.argv.empty() ? std::string() : report.argv.front();
   const sys::Error error{
-      .code = report.exit.failed_errno, .operation = report.exit.failed_stage, .subject = printable(subject)};
+      .code = report.exit->failed_errno, .operation = report.exit->failed_stage, .subject = printable(subject)};
   return "was not started: " + error.message();
 }
 
@@ -64,8 +63,8 @@ std::string outcome(const core::RunReport& report) {
     case core::RunResult::overlap: return "was not started: another run holds its lock";
     case core::RunResult::timeout: return "timed out";
     case core::RunResult::stopped: return why_stopped(report);
-    case core::RunResult::core_dump: return "dumped core on " + signal_or_unknown(report.exit.signal);
-    case core::RunResult::signal: return "was killed by " + signal_or_unknown(report.exit.signal);
+    case core::RunResult::core_dump: return "dumped core on " + signal_or_unknown(report.exit->signal);
+    case core::RunResult::signal: return "was killed by " + signal_or_unknown(report.exit->signal);
     case core::RunResult::exit_code: return "failed";
     case core::RunResult::success: return report.exit_code == 0 ? "succeeded" : "exited 0";
   }
@@ -103,19 +102,17 @@ void add_block(Lines& lines, std::string_view heading, const Lines& block) {
   }
 }
 
-/// The lines, at most kNamesShown of them, and how many more there are.
-Lines limited(Lines lines, std::size_t total) {
-  total = std::max(total, lines.size());
-  if (lines.size() > kNamesShown) lines.resize(kNamesShown);
-  if (lines.size() < total) lines.push_back("and " + std::to_string(total - lines.size()) + " more");
+/// The first lines, at most `limit` of them, and how many more there are. `total` counts what never was in the list.
+Lines limited(Lines lines, int total, std::size_t limit = kNamesShown) {
+  const std::size_t all = std::max(static_cast<std::size_t>(std::max(total, 0)), lines.size());
+  if (lines.size() > limit) lines.resize(limit);
+  if (lines.size() < all) lines.push_back("and " + std::to_string(all - lines.size()) + " more");
   return lines;
 }
 
 void add_snapshot(Lines& lines, const core::RunReport& report, core::ArgsShown shown) {
   const core::StopReport& stop = *report.stop;
-  Lines block = process_lines(stop.snapshot, shown);
-  const std::size_t total = static_cast<std::size_t>(std::max(report.tree.snapshot_total, 0));
-  if (total > block.size()) block.push_back("and " + std::to_string(total - block.size()) + " more");
+  const Lines block = limited(process_lines(stop.snapshot, shown), report.tree.snapshot_total, core::kListLimit);
   const bool main_had_ended = stop.cause == core::StopCause::leftovers;
   add_block(lines, main_had_ended ? "  left behind:  " : "  when stopped:  ", block);
 }
@@ -135,7 +132,7 @@ void add_rungs(Lines& lines, const core::StopReport& stop) {
       for (const core::ProcessName& process : before->stayed) {
         block.push_back(process_name(process.pid, process.comm) + " did not end on " + before->signal_name);
       }
-      block = limited(std::move(block), block.size());
+      block = limited(std::move(block), 0);
     }
     // Names say all there is to say about a rung that ended just those.
     const bool told_by_names = before != nullptr && rung.told == static_cast<int>(before->stayed.size());
@@ -157,8 +154,7 @@ void add_leftovers(Lines& lines, const core::TreeReport& tree, core::ArgsShown s
     line += leftover.after ? ", ended " + core::human_duration(*leftover.after) + " later" : ", not seen to end";
     block.push_back(std::move(line));
   }
-  add_block(lines,
-            "  outlived the command:  ", limited(std::move(block), static_cast<std::size_t>(tree.leftovers_total)));
+  add_block(lines, "  outlived the command:  ", limited(std::move(block), tree.leftovers_total));
 }
 
 void add_workdir(Lines& lines, const core::WorkdirReport& workdir) {
@@ -167,7 +163,7 @@ void add_workdir(Lines& lines, const core::WorkdirReport& workdir) {
   for (const core::WorkdirError& error : workdir.errors) {
     block.push_back(printable(error.path) + " (" + printable(error.errno_name) + ")");
   }
-  add_block(lines, "  not deleted:  ", limited(std::move(block), static_cast<std::size_t>(workdir.errors_total)));
+  add_block(lines, "  not deleted:  ", limited(std::move(block), workdir.errors_total));
 }
 
 std::string ports_that_are_free(const core::RunReport& report) {
@@ -198,7 +194,7 @@ void add_survivors(Lines& lines, const core::TreeReport& tree) {
   }
   const int total = std::max(tree.survivors_total, static_cast<int>(tree.survivors.size()));
   add_block(lines, "  " + count_of(total, "process survived:  ", "processes survived:  "),
-            limited(std::move(block), static_cast<std::size_t>(total)));
+            limited(std::move(block), total));
 }
 
 bool has_survivors(const core::TreeReport& tree) {

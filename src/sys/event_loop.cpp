@@ -57,7 +57,8 @@ std::optional<EventLoop::Tag> EventLoop::wait(std::optional<TimePoint> deadline)
   epoll_event event{};
   const int ready = ::epoll_wait(epoll_.get(), &event, 1, timeout_ms);
   if (ready <= 0) return std::nullopt;
-  if (event.data.u32 != kTimerTag) return event.data.u32;
+  const Tag tag = event.data.u32;
+  if (tag != kTimerTag) return tag;
   std::uint64_t expirations = 0;
   (void)!::read(timer_.get(), &expirations, sizeof expirations);  // only to make it unreadable again
   armed_.reset();

@@ -1,0 +1,82 @@
+#include <string>
+#include <utility>
+
+#include "cli/commands.hpp"
+#include "cli/messages.hpp"
+#include "cli/run_plan.hpp"
+#include "core/exit_status.hpp"
+#include "engine/output.hpp"
+#include "engine/run_facts.hpp"
+#include "engine/runner.hpp"
+#include "report/json.hpp"
+#include "report/text.hpp"
+#include "sys/signals.hpp"
+
+namespace reapctl::cli {
+namespace {
+
+int refuse(const std::string& why) {
+  say_error("run: " + why);
+  return core::kExitFailure;
+}
+
+std::string render(const core::RunReport& report, const core::RunPlan& plan) {
+  return plan.report_format == core::ReportFormat::text ? report::to_text(report, plan.report_args)
+                                                        : report::to_json(report, plan.report_args);
+}
+
+/// The report goes where it was asked to go, or else to stderr with the reason.
+void deliver(core::RunReport& report, const core::RunPlan& plan, engine::ReportOutput& output, int give_up_fd) {
+  if (!output.wanted()) {
+    for (const std::string& warning : report.warnings) say(warning);
+    return;
+  }
+  const auto written = output.write(render(report, plan), give_up_fd);
+  if (written || (plan.report.kind == core::OutputTarget::Kind::descriptor && plan.report.descriptor == 2)) return;
+  report.warnings.push_back("--report: cannot " + written.error().message() + "; so the report is here");
+  auto fallback = engine::ReportOutput::open({.kind = core::OutputTarget::Kind::descriptor, .descriptor = 2, .path = {}});
+  // Nowhere is left to complain to if that fails as well.
+  if (fallback) (void)fallback->write(render(report, plan), give_up_fd);
+}
+
+}  // namespace
+
+int run_command(const GivenOptions& given, std::vector<std::string> command, const GlobalOptions& global,
+                const sys::CallerSignals& caller_signals) {
+  if (command.empty()) return refuse("no command given: reapctl run [OPTIONS] [--] COMMAND [ARG...]");
+  const auto plan = make_run_plan(given, std::move(command));
+  if (!plan) return refuse(plan.error().message());
+  auto report_output = engine::ReportOutput::open(plan->report);
+  if (!report_output) return refuse("--report: cannot " + report_output.error().message());
+  auto event_output = engine::EventOutput::open(plan->events);
+  if (!event_output) return refuse("--events: cannot " + event_output.error().message());
+
+  engine::RunObserver observer;
+  if (event_output->wanted() || global.verbose) {
+    observer.event = [&](const core::Event& event) {
+      const std::string line = report::to_json(event, plan->report_args);
+      if (event_output->wanted()) event_output->write(line);
+      if (global.verbose) say(line);
+    };
+  }
+  observer.interrupt_hint = [] { say("once more to stop everything"); };
+  const engine::RunSetting setting{.caller_signals = caller_signals,
+                                   .run_id = engine::new_run_id(),
+                                   .keep_open = {report_output->descriptor(), event_output->descriptor()},
+                                   .report_wanted = report_output->wanted()};
+  auto outcome = engine::run(*plan, setting, observer);
+  if (!outcome) return refuse(outcome.error().message());
+
+  core::RunReport& report = outcome->report;
+  if (observer.event) {
+    observer.event({.at = report.ended_at, .what = core::EndedEvent{.result = report.result, .exit_code = report.exit_code}});
+  }
+  if (event_output->dropped() > 0) {
+    report.warnings.push_back("--events: " + std::to_string(event_output->dropped()) + " events were dropped, nobody read them in time");
+  }
+  deliver(report, *plan, *report_output, outcome->signal_fd.get());
+  if (outcome->die_of_interrupt) sys::die_of(SIGINT);
+  return report.exit_code;
+}
+
+}  // namespace reapctl::cli

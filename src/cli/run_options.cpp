@@ -1,0 +1,110 @@
+#include "cli/run_options.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstdlib>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+namespace reapctl::cli {
+namespace {
+
+constexpr char kStopping[] = "Stopping";
+constexpr char kContainment[] = "Containment";
+constexpr char kWorkdir[] = "Private working directory";
+constexpr char kReport[] = "Report";
+
+constexpr std::array kRows = {
+    OptionRow{"timeout", 't', "DUR", kStopping, "Limit for the run; then the ladder, and exit 124", true},
+    OptionRow{"ladder", 0, "SPEC", kStopping,
+              "Rungs SIGNAL[:BOUND],…; A/B sends B to a process that ignores A; KILL comes last by itself "
+              "[INT/TERM:5s,KILL]",
+              true},
+    OptionRow{"signal", 's', "SIG", kStopping, "Short for --ladder SIG:DUR,KILL with the DUR of -k", false},
+    OptionRow{"kill-after", 'k', "DUR", kStopping, "Bound of the one graceful rung [5s]", false},
+    OptionRow{"scope", 0, "WHO", kStopping, "Who hears the graceful rungs: main, group or tree [tree]", true},
+    OptionRow{"stop-timeout", 0, "DUR", kStopping,
+              "Limit from the request to stop to the exit, deletion included", true},
+    OptionRow{"stop-on", 0, "SIG,...", kStopping,
+              "Received signals that start the ladder, or none; the second goes on to the next rung, the third kills "
+              "[INT,TERM]",
+              true},
+    OptionRow{"map", 0, "SIG:SIG", kStopping, "Rewrite a forwarded signal; SIG:0 drops it (repeatable)", false, true},
+    OptionRow{"forward-to", 0, "WHO", kStopping, "Who hears all other signals: main or group [main]", true},
+    OptionRow{"leftovers", 0, "WHAT", kStopping,
+              "Descendants that outlive the command: stop, wait for or leave them [stop]", true},
+    OptionRow{"die-with", 0, "WHOM", kStopping,
+              "Run the ladder when parent, a PID or the writer of stdin is gone", false},
+    OptionRow{"ok-exit", 0, "CODE|SIG,...", kStopping, "What counts as success besides 0 and becomes exit 0", false},
+    OptionRow{"no-new-privs", 0, "", kContainment, "The command can't gain privileges", false},
+    OptionRow{"close-fds", 0, "except:N,...", kContainment, "Pass only 0, 1, 2 and those named", false, false, true},
+    OptionRow{"workdir-base", 0, "DIR", kWorkdir, "Where to make it [$TMPDIR or /tmp]", true},
+    OptionRow{"no-workdir", 0, "", kWorkdir, "Make none", false},
+    OptionRow{"workdir-use", 0, "cwd,tmp", kWorkdir, "Start the command in it; point TMPDIR, TMP and TEMP to it", true},
+    OptionRow{"keep-workdir", 0, "WHEN", kWorkdir, "never, on-failure or always [never]", true},
+    OptionRow{"remove", 0, "PATH", kWorkdir, "A stale socket or pid file to unlink at the end (repeatable)", false, true},
+    OptionRow{"name", 0, "NAME", kReport, "What to call the run [the name of the command]", false},
+    OptionRow{"report", 0, "WHERE", kReport, "stderr, stdout, none, fd:N or a file [stderr]", true},
+    OptionRow{"report-format", 0, "FORMAT", kReport, "json (one line) or text (for people) [json]", true},
+    OptionRow{"report-args", 0, "HOW", kReport, "Command lines redacted, full or none [redacted]", true},
+    OptionRow{"events", 0, "WHERE", kReport, "What happens, as it happens, one JSON a line: fd:N or a file", false},
+};
+
+std::string environment_name(std::string_view option) {
+  std::string name = "REAPCTL_OPT_";
+  for (const char letter : option) name += letter == '-' ? '_' : static_cast<char>(std::toupper(letter));
+  return name;
+}
+
+}  // namespace
+
+std::span<const OptionRow> run_option_rows() { return kRows; }
+
+void GivenOptions::add_from_environment(const OptionRow& row) {
+  if (!row.environment || has(row.name)) return;
+  const std::string variable = environment_name(row.name);
+  const char* value = std::getenv(variable.c_str());
+  if (value != nullptr && *value != '\0') values_[row.name].push_back({value, variable});
+}
+
+bool GivenOptions::has_on_command_line(const std::string& name) const {
+  const auto value = last(name);
+  return value && value->source.starts_with("--");
+}
+
+std::optional<GivenOptions::Value> GivenOptions::last(const std::string& name) const {
+  const auto found = values_.find(name);
+  return found == values_.end() ? std::nullopt : std::optional(found->second.back());
+}
+
+std::vector<GivenOptions::Value> GivenOptions::all(const std::string& name) const {
+  const auto found = values_.find(name);
+  return found == values_.end() ? std::vector<Value>{} : found->second;
+}
+
+void add_run_options(CLI::App& command, GivenOptions& given) {
+  for (const OptionRow& row : kRows) {
+    std::string names = std::string("--").append(row.name);
+    if (row.letter != 0) names.insert(0, std::string("-").append(1, row.letter).append(","));
+    CLI::Option* option = nullptr;
+    if (*row.value == '\0') {
+      option = command.add_flag_callback(names, [&given, &row] { given.add(row.name, ""); }, row.help);
+    } else {
+      option = command.add_option(
+          names,
+          [&given, &row](const CLI::results_t& values) {
+            for (const std::string& value : values) given.add(row.name, value);
+            return true;
+          },
+          row.help);
+      option->type_name(row.value)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      option->allow_extra_args(false);  // one value an occurrence, and "[a,b]" is a value like any other
+      if (row.value_optional) option->expected(0, 1);
+    }
+    option->group(row.group);
+  }
+}
+
+}  // namespace reapctl::cli

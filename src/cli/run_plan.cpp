@@ -1,0 +1,313 @@
+#include "cli/run_plan.hpp"
+
+#include <charconv>
+#include <csignal>
+#include <cstdlib>
+#include <initializer_list>
+#include <utility>
+
+#include "core/duration.hpp"
+#include "core/ladder.hpp"
+#include "core/signal_name.hpp"
+#include "sys/descriptors.hpp"
+
+namespace reapctl::cli {
+namespace {
+
+using Value = GivenOptions::Value;
+
+/// Thrown inside this file only: the first wrong value ends the making of the plan.
+struct BadOption {
+  std::string message;
+};
+
+[[noreturn]] void reject(const Value& value, std::string_view reason) {
+  throw BadOption{value.source + " \"" + value.text + "\": " + std::string(reason)};
+}
+
+std::vector<std::string> split_at_commas(const std::string& text) {
+  std::vector<std::string> parts;
+  std::size_t begin = 0;
+  while (true) {
+    const auto comma = text.find(',', begin);
+    parts.push_back(text.substr(begin, comma - begin));
+    if (comma == std::string::npos) return parts;
+    begin = comma + 1;
+  }
+}
+
+std::optional<int> number(std::string_view text) {
+  int value = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || failure != std::errc{} || end != text.data() + text.size() || value < 0) return std::nullopt;
+  return value;
+}
+
+core::Millis duration(const Value& value) {
+  const auto parsed = core::parse_duration(value.text);
+  if (!parsed) reject(value, parsed.error().operation);
+  return *parsed;
+}
+
+int signal(const Value& value, std::string_view text) {
+  const auto parsed = core::parse_signal(text);
+  if (!parsed) {
+    reject(value, "unknown signal \"" + std::string(text) + "\", expected a name or number such as INT, SIGTERM or 15");
+  }
+  return *parsed;
+}
+
+template <class T>
+T choice(const Value& value, std::initializer_list<std::pair<const char*, T>> choices) {
+  std::string allowed;
+  for (const auto& [name, meaning] : choices) {
+    if (value.text == name) return meaning;
+    allowed += (allowed.empty() ? "" : ", ") + std::string(name);
+  }
+  reject(value, "expected one of " + allowed);
+}
+
+class PlanMaker {
+ public:
+  explicit PlanMaker(const GivenOptions& given) : given_(given) {}
+
+  core::RunPlan make(std::vector<std::string> command) {
+    plan_.argv = std::move(command);
+    name();
+    stopping();
+    signals();
+    ending();
+    containment();
+    workdir();
+    output();
+    return std::move(plan_);
+  }
+
+ private:
+  void exclude(const char* one, const char* other) const {
+    if (!given_.has_on_command_line(one) || !given_.has_on_command_line(other)) return;
+    const auto text = [this](const char* option) {
+      const std::string value = given_.last(option)->text;
+      return "--" + std::string(option) + (value.empty() ? "" : " \"" + value + "\"");
+    };
+    throw BadOption{text(one) + " and " + text(other) + " exclude each other: give only one"};
+  }
+
+  void name() {
+    const auto slash = plan_.argv.front().find_last_not_of('/');
+    const std::string trimmed = plan_.argv.front().substr(0, slash + 1);
+    plan_.name = trimmed.substr(trimmed.rfind('/') + 1);
+    if (const auto value = given_.last("name")) {
+      if (value->text.empty()) reject(*value, "expected a name of at least one character");
+      plan_.name = value->text;
+    }
+  }
+
+  void stopping() {
+    if (const auto value = given_.last("timeout"); value && duration(*value) > core::Millis::zero()) {
+      plan_.rules.timeout = duration(*value);  // 0 means none: it is a limit
+    }
+    if (const auto value = given_.last("stop-timeout")) plan_.rules.stop_timeout = duration(*value);
+    exclude("ladder", "signal");
+    exclude("ladder", "kill-after");
+    plan_.rules.ladder = *core::parse_ladder("INT/TERM:5s,KILL");
+    const auto signal_value = given_.last("signal");
+    const auto bound = given_.last("kill-after");
+    if (signal_value || bound) {
+      short_ladder(signal_value, bound);
+    } else if (const auto value = given_.last("ladder")) {
+      auto ladder = core::parse_ladder(value->text);
+      if (!ladder) reject(*value, ladder.error().operation);
+      plan_.rules.ladder = ladder.take();
+    }
+    if (const auto value = given_.last("scope")) {
+      plan_.scope = choice<core::Scope>(
+          *value, {{"main", core::Scope::main}, {"group", core::Scope::group}, {"tree", core::Scope::tree}});
+    }
+  }
+
+  /// -s SIG -k DUR; either may be missing.
+  void short_ladder(const std::optional<Value>& signal_value, const std::optional<Value>& bound) {
+    core::Ladder& ladder = plan_.rules.ladder;
+    if (signal_value) {
+      const int number = signal(*signal_value, signal_value->text);
+      ladder = number == SIGKILL ? core::Ladder{} : core::Ladder{{.signal = number, .bound = core::kDefaultRungBound}};
+    }
+    if (bound && !ladder.empty()) ladder.front().bound = duration(*bound);
+    if (bound && ladder.empty()) reject(*bound, "has no use with -s KILL, which does not wait");
+  }
+
+  void signals() {
+    plan_.stop_on = {SIGINT, SIGTERM};
+    if (const auto value = given_.last("stop-on")) {
+      plan_.stop_on.clear();
+      if (value->text != "none") {
+        for (const std::string& part : split_at_commas(value->text)) plan_.stop_on.insert(stop_signal(*value, part));
+      }
+    }
+    for (const Value& value : given_.all("map")) {
+      const auto colon = value.text.find(':');
+      if (colon == std::string::npos) reject(value, "expected SIG:SIG, or SIG:0 to drop it");
+      const int from = signal(value, value.text.substr(0, colon));
+      const std::string to = value.text.substr(colon + 1);
+      if (plan_.stop_on.contains(from)) {
+        reject(value, core::signal_name(from) + " starts the ladder and is not forwarded; use -s to choose what the command gets");
+      }
+      plan_.signal_map[from] = to == "0" ? 0 : signal(value, to);
+    }
+    if (const auto value = given_.last("forward-to")) {
+      plan_.forward_to =
+          choice<core::ForwardTo>(*value, {{"main", core::ForwardTo::main}, {"group", core::ForwardTo::group}});
+    }
+  }
+
+  static int stop_signal(const Value& value, const std::string& text) {
+    const int number = signal(value, text);
+    switch (number) {
+      case SIGKILL:
+      case SIGSTOP: reject(value, core::signal_name(number) + " cannot be received");
+      case SIGCHLD:
+      case SIGPIPE:
+      case SIGCONT:
+      case SIGTSTP:
+      case SIGTTIN:
+      case SIGTTOU: reject(value, core::signal_name(number) + " has a meaning of its own and cannot start the ladder");
+      default: return number;
+    }
+  }
+
+  void ending() {
+    if (const auto value = given_.last("leftovers")) {
+      plan_.rules.leftovers = choice<core::Leftovers>(*value, {{"stop", core::Leftovers::stop},
+                                                               {"wait", core::Leftovers::wait},
+                                                               {"leave", core::Leftovers::leave}});
+    }
+    if (const auto value = given_.last("die-with")) {
+      const auto pid = number(value->text);
+      if (value->text == "parent") {
+        plan_.die_with.kind = core::DieWith::Kind::parent;
+      } else if (value->text == "stdin") {
+        plan_.die_with.kind = core::DieWith::Kind::standard_input;
+      } else if (pid && *pid > 0) {
+        plan_.die_with = {.kind = core::DieWith::Kind::process, .pid = *pid};
+      } else {
+        reject(*value, "expected parent, stdin or the pid of a process");
+      }
+    }
+    for (const Value& value : given_.all("ok-exit")) {
+      for (const std::string& part : split_at_commas(value.text)) {
+        if (const auto code = number(part)) {
+          if (*code > 255) reject(value, "expected exit codes from 0 to 255, or signal names");
+          plan_.ok_exit.codes.insert(*code);
+        } else {
+          plan_.ok_exit.signals.insert(signal(value, part));
+        }
+      }
+    }
+  }
+
+  void containment() {
+    plan_.no_new_privs = given_.has("no-new-privs");
+    const auto value = given_.last("close-fds");
+    if (!value) return;
+    plan_.close_fds.emplace();
+    if (value->text.empty()) return;
+    constexpr std::string_view kExcept = "except:";
+    if (!value->text.starts_with(kExcept)) reject(*value, "expected nothing or except:N,...");
+    for (const std::string& part : split_at_commas(value->text.substr(kExcept.size()))) {
+      const auto fd = number(part);
+      if (!fd) reject(*value, "expected descriptor numbers after except:");
+      if (!sys::is_open(*fd)) reject(*value, "descriptor " + part + " is not open");
+      plan_.close_fds->push_back(*fd);
+    }
+  }
+
+  void workdir() {
+    exclude("no-workdir", "workdir-base");
+    exclude("no-workdir", "workdir-use");
+    exclude("no-workdir", "keep-workdir");
+    core::WorkdirPlan& workdir = plan_.workdir;
+    workdir.wanted = !given_.has("no-workdir");
+    const char* tmpdir = std::getenv("TMPDIR");
+    workdir.base = tmpdir != nullptr && *tmpdir != '\0' ? tmpdir : "/tmp";
+    if (const auto value = given_.last("workdir-base")) {
+      if (value->text.empty()) reject(*value, "expected a directory");
+      workdir.base = value->text;
+      workdir.required = true;
+    }
+    if (const auto value = given_.last("workdir-use")) {
+      workdir.required = true;
+      for (const std::string& part : split_at_commas(value->text)) {
+        if (part == "cwd") {
+          workdir.use_as_cwd = true;
+        } else if (part == "tmp") {
+          workdir.use_as_tmp = true;
+        } else {
+          reject(*value, "expected cwd, tmp or cwd,tmp");
+        }
+      }
+    }
+    if (const auto value = given_.last("keep-workdir")) {
+      workdir.keep = choice<core::KeepWorkdir>(*value, {{"never", core::KeepWorkdir::never},
+                                                        {"on-failure", core::KeepWorkdir::on_failure},
+                                                        {"always", core::KeepWorkdir::always}});
+    }
+    for (const Value& value : given_.all("remove")) {
+      if (value.text.empty() || value.text.ends_with('/')) reject(value, "expected the path of a file");
+      plan_.remove_paths.push_back(value.text);
+    }
+  }
+
+  static std::optional<core::OutputTarget> descriptor_target(const Value& value) {
+    constexpr std::string_view kPrefix = "fd:";
+    if (!value.text.starts_with(kPrefix)) return std::nullopt;
+    const auto fd = number(std::string_view(value.text).substr(kPrefix.size()));
+    if (!fd) reject(value, "expected fd: and the number of an open descriptor");
+    if (!sys::is_open(*fd)) reject(value, "descriptor " + std::to_string(*fd) + " is not open");
+    return core::OutputTarget{.kind = core::OutputTarget::Kind::descriptor, .descriptor = *fd, .path = {}};
+  }
+
+  static core::OutputTarget target(const Value& value) {
+    if (value.text.empty()) reject(value, "expected a file or fd:N");
+    if (auto descriptor = descriptor_target(value)) return *descriptor;
+    return {.kind = core::OutputTarget::Kind::file, .descriptor = -1, .path = value.text};
+  }
+
+  void output() {
+    plan_.report = {.kind = core::OutputTarget::Kind::descriptor, .descriptor = 2, .path = {}};
+    if (const auto value = given_.last("report")) {
+      if (value->text == "none") {
+        plan_.report = {};
+      } else if (value->text == "stdout") {
+        plan_.report.descriptor = 1;
+      } else if (value->text != "stderr") {
+        plan_.report = target(*value);
+      }
+    }
+    if (const auto value = given_.last("report-format")) {
+      plan_.report_format =
+          choice<core::ReportFormat>(*value, {{"json", core::ReportFormat::json}, {"text", core::ReportFormat::text}});
+    }
+    if (const auto value = given_.last("report-args")) {
+      plan_.report_args = choice<core::ArgsShown>(*value, {{"redacted", core::ArgsShown::redacted},
+                                                           {"full", core::ArgsShown::full},
+                                                           {"none", core::ArgsShown::none}});
+    }
+    if (const auto value = given_.last("events")) plan_.events = target(*value);
+  }
+
+  const GivenOptions& given_;
+  core::RunPlan plan_;
+};
+
+}  // namespace
+
+sys::Result<core::RunPlan> make_run_plan(const GivenOptions& given, std::vector<std::string> command) {
+  try {
+    return PlanMaker(given).make(std::move(command));
+  } catch (const BadOption& bad) {
+    return sys::Error{.code = 0, .operation = bad.message, .subject = {}};
+  }
+}
+
+}  // namespace reapctl::cli

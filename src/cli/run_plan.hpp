@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/run_options.hpp"
+#include "core/plan.hpp"
+#include "sys/result.hpp"
+
+namespace reapctl::cli {
+
+/// Turns what was given into a complete plan. Errors name the option (or variable), the value and what is allowed.
+[[nodiscard]] sys::Result<core::RunPlan> make_run_plan(const GivenOptions& given, std::vector<std::string> command);
+
+}  // namespace reapctl::cli

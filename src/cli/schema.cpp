@@ -1,0 +1,25 @@
+#include <cstdio>
+
+#include "cli/commands.hpp"
+#include "cli/messages.hpp"
+#include "core/exit_status.hpp"
+#include "report/schema.hpp"
+
+namespace reapctl::cli {
+
+int schema_command(const std::string& name) {
+  std::string known;
+  for (const report::Schema& schema : report::schemas()) {
+    if (schema.name == name) {
+      const bool written = std::fwrite(schema.text.data(), 1, schema.text.size(), stdout) == schema.text.size();
+      if (written && std::fflush(stdout) == 0) return 0;
+      say_error("schema: cannot write to standard output");
+      return core::kExitFailure;
+    }
+    known.append(known.empty() ? "" : ", ").append(schema.name);
+  }
+  say_error("schema \"" + name + "\": expected one of " + known);
+  return core::kExitFailure;
+}
+
+}  // namespace reapctl::cli

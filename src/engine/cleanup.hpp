@@ -1,0 +1,43 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/plan.hpp"
+#include "core/report.hpp"
+#include "core/time.hpp"
+#include "engine/remover.hpp"
+#include "engine/workdir.hpp"
+
+namespace reapctl::engine {
+
+/// What goes when everything is dead: the work directory, on a helper thread, and the paths of --remove.
+class Cleanup {
+ public:
+  Cleanup(const core::RunPlan& plan, std::optional<Workdir>& workdir, std::vector<std::string>& warnings)
+      : plan_(plan), workdir_(workdir), warnings_(warnings) {}
+
+  /// Begins. Returns a descriptor that becomes readable when the directory is gone, or -1 if nothing is left to wait for.
+  int start(bool succeeded, core::TimePoint now);
+
+  /// Ends it: for good, or because time is up.
+  void finish(bool abandon, core::TimePoint now);
+
+  /// What became of the directory; nullopt if there never was one. A directory that nobody has deleted is kept.
+  [[nodiscard]] std::optional<core::WorkdirReport> report() const;
+
+ private:
+  void remove_paths();
+  [[nodiscard]] bool keep(bool succeeded) const;
+
+  const core::RunPlan& plan_;
+  std::optional<Workdir>& workdir_;
+  std::vector<std::string>& warnings_;
+  std::optional<RemovalJob> job_;
+  std::optional<RemovalStats> stats_;
+  core::TimePoint started_at_;
+  core::Millis duration_{};
+};
+
+}  // namespace reapctl::engine

@@ -1,0 +1,63 @@
+#include "engine/die_with.hpp"
+
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "sys/pid_fd.hpp"
+
+namespace reapctl::engine {
+namespace {
+
+sys::Result<DieWithWatch> watch_process(pid_t pid) {
+  DieWithWatch watch;
+  auto pid_fd = sys::open_pid_fd(pid);
+  if (!pid_fd && pid_fd.error().code != ESRCH) return pid_fd.error();
+  if (pid_fd) {
+    watch.pid_fd = pid_fd.take();
+    watch.fd = watch.pid_fd.get();
+    watch.events = EPOLLIN;
+  } else {
+    watch.gone_already = true;
+  }
+  return watch;
+}
+
+sys::Result<DieWithWatch> watch_parent() {
+  const pid_t parent = ::getppid();
+  if (parent == 0) {
+    return sys::Error{.code = 0, .operation = "the parent is outside of this PID namespace and cannot be watched", .subject = {}};
+  }
+  auto watch = watch_process(parent);
+  // The pid may have been reused between the two calls; if we still have the same parent, it was not.
+  if (watch && ::getppid() != parent) watch->gone_already = true;
+  return watch;
+}
+
+sys::Result<DieWithWatch> watch_standard_input() {
+  struct stat status {};
+  if (::fstat(STDIN_FILENO, &status) != 0) return sys::last_error("look at", "standard input");
+  if (!S_ISFIFO(status.st_mode) && !S_ISSOCK(status.st_mode)) {
+    return sys::Error{.code = 0, .operation = "standard input is neither a pipe nor a socket", .subject = {}};
+  }
+  DieWithWatch watch;
+  watch.fd = STDIN_FILENO;
+  watch.events = EPOLLRDHUP;  // EPOLLHUP comes unasked; data waiting to be read does not concern us
+  return watch;
+}
+
+}  // namespace
+
+sys::Result<DieWithWatch> watch_die_with(const core::DieWith& die_with) {
+  switch (die_with.kind) {
+    case core::DieWith::Kind::nothing: break;
+    case core::DieWith::Kind::parent: return watch_parent();
+    case core::DieWith::Kind::process: return watch_process(die_with.pid);
+    case core::DieWith::Kind::standard_input: return watch_standard_input();
+  }
+  return DieWithWatch{};
+}
+
+}  // namespace reapctl::engine

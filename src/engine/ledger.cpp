@@ -1,0 +1,123 @@
+#include "engine/ledger.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/exit_status.hpp"
+#include "core/signal_name.hpp"
+#include "proc/describe.hpp"
+#include "proc/host.hpp"
+#include "proc/listening.hpp"
+
+namespace reapctl::engine {
+namespace {
+
+std::int64_t millis(const timeval& time) { return std::int64_t{time.tv_sec} * 1000 + time.tv_usec / 1000; }
+
+void add(core::ResourceUsage& sum, const core::ResourceUsage& more) {
+  sum.utime_ms += more.utime_ms;
+  sum.stime_ms += more.stime_ms;
+  sum.maxrss_bytes = std::max(sum.maxrss_bytes, more.maxrss_bytes);
+  sum.minflt += more.minflt;
+  sum.majflt += more.majflt;
+  sum.nvcsw += more.nvcsw;
+  sum.nivcsw += more.nivcsw;
+  sum.inblock += more.inblock;
+  sum.oublock += more.oublock;
+}
+
+}  // namespace
+
+core::ResourceUsage resource_usage(const rusage& usage) {
+  return {
+      .utime_ms = millis(usage.ru_utime),
+      .stime_ms = millis(usage.ru_stime),
+      .maxrss_bytes = std::int64_t{usage.ru_maxrss} * 1024,
+      .minflt = usage.ru_minflt,
+      .majflt = usage.ru_majflt,
+      .nvcsw = usage.ru_nvcsw,
+      .nivcsw = usage.ru_nivcsw,
+      .inblock = usage.ru_inblock,
+      .oublock = usage.ru_oublock,
+  };
+}
+
+std::vector<core::ProcessDetails> Ledger::describe(std::vector<core::ProcessStat> processes) const {
+  if (processes.empty()) return {};
+  const proc::ListeningSockets listening(proc_);
+  const auto since_boot = proc::since_boot();
+  if (processes.size() > core::kListLimit) processes.resize(core::kListLimit);
+  std::vector<core::ProcessDetails> details;
+  for (const core::ProcessStat& process : processes) {
+    details.push_back(proc::describe(proc_, process, listening, since_boot));
+  }
+  return details;
+}
+
+std::vector<core::ProcessDetails> Ledger::snapshot() {
+  const auto processes = tree_.living();
+  report_.snapshot_total = static_cast<int>(processes.size());
+  return describe(processes);
+}
+
+int Ledger::note_leftovers(core::TimePoint now) {
+  main_ended_at_ = now;
+  const auto processes = tree_.living();
+  report_.leftovers_total = static_cast<int>(processes.size());
+  for (core::ProcessDetails& process : describe(processes)) {
+    leftover_of_pid_[process.pid] = report_.leftovers.size();
+    report_.leftovers.push_back({.process = std::move(process), .died_of = {}, .after = {}, .rung = {}});
+  }
+  return report_.leftovers_total;
+}
+
+void Ledger::note_reaped(const sys::ChildEnd& child, core::TimePoint now) {
+  ++report_.adopted;
+  ++report_.reaped;
+  add(report_.reaped_rusage, resource_usage(child.usage));
+  const auto known = leftover_of_pid_.find(child.info.si_pid);
+  if (known == leftover_of_pid_.end()) return;
+  core::Leftover& leftover = report_.leftovers[known->second];
+  leftover.died_of = core::exit_status(child.info).signal;
+  leftover.after = std::chrono::duration_cast<core::Millis>(now - main_ended_at_);
+  if (rung_open_) leftover.rung = rungs_.back().signal_name;
+  leftover_of_pid_.erase(known);  // the pid may be given to another process now
+}
+
+void Ledger::note_main(const sys::ChildEnd& child) {
+  ++report_.reaped;
+  add(report_.reaped_rusage, resource_usage(child.usage));
+}
+
+void Ledger::open_rung(std::string name, core::Millis at) {
+  rungs_.push_back({.signal_name = std::move(name), .at = at, .told = 0, .ended = 0, .left = 0, .stayed = {}});
+  rung_open_ = true;
+}
+
+void Ledger::close_rung() {
+  if (!rung_open_) return;
+  rung_open_ = false;
+  core::RungReport& rung = rungs_.back();
+  const Tree::Standing standing = tree_.standing();
+  rung.told = tree_.told();
+  rung.ended = rung.told - static_cast<int>(standing.stayed.size());
+  rung.left = standing.alive;
+  for (const core::ProcessStat& process : standing.stayed) {
+    if (rung.stayed.size() < core::kListLimit) rung.stayed.push_back({.pid = process.id.pid, .comm = process.comm});
+  }
+}
+
+void Ledger::note_survivors() {
+  if (!sys::has_children()) return;
+  report_.survivors = tree_.survivors();
+  report_.survivors_total = static_cast<int>(report_.survivors.size());
+  if (report_.survivors.size() > core::kListLimit) report_.survivors.resize(core::kListLimit);
+}
+
+core::TreeReport Ledger::tree() const {
+  core::TreeReport report = report_;
+  report.peak_processes = tree_.peak();
+  return report;
+}
+
+}  // namespace reapctl::engine

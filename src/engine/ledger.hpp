@@ -1,0 +1,60 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <optional>
+
+#include "core/ladder.hpp"
+#include "core/report.hpp"
+#include "engine/tree.hpp"
+#include "proc/proc_fs.hpp"
+#include "sys/children.hpp"
+
+namespace reapctl::engine {
+
+/// Keeps the books of a run for its report: who was reaped, who was left over and what became of him, which rung
+/// told how many. It looks, but it never signals.
+class Ledger {
+ public:
+  Ledger(const proc::ProcFs& proc, Tree& tree) : proc_(proc), tree_(tree) {}
+
+  /// The tree as it is when a stop begins, for people who ask what hung.
+  std::vector<core::ProcessDetails> snapshot();
+
+  /// The main command has ended: whoever lives now is a leftover. Returns how many.
+  int note_leftovers(core::TimePoint now);
+
+  /// Some process other than the main command was reaped.
+  void note_reaped(const sys::ChildEnd& child, core::TimePoint now);
+
+  /// The main command was reaped.
+  void note_main(const sys::ChildEnd& child);
+
+  /// A rung has been sent; the one before it is over.
+  void open_rung(std::string name, core::Millis at);
+  /// The last rung is over.
+  void close_rung();
+
+  /// Whoever is still there has survived the last rung.
+  void note_survivors();
+
+  [[nodiscard]] core::TreeReport tree() const;
+  [[nodiscard]] const std::vector<core::RungReport>& rungs() const { return rungs_; }
+
+ private:
+  [[nodiscard]] std::vector<core::ProcessDetails> describe(std::vector<core::ProcessStat> processes) const;
+
+  const proc::ProcFs& proc_;
+  Tree& tree_;
+  core::TreeReport report_;
+  std::map<pid_t, std::size_t> leftover_of_pid_;
+  std::vector<core::RungReport> rungs_;
+  bool rung_open_ = false;
+  core::TimePoint main_ended_at_;
+};
+
+/// getrusage(2) in the report's units.
+[[nodiscard]] core::ResourceUsage resource_usage(const rusage& usage);
+
+}  // namespace reapctl::engine

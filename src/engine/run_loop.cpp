@@ -1,0 +1,290 @@
+#include "engine/run_loop.hpp"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "core/exit_status.hpp"
+#include "core/signal_name.hpp"
+#include "sys/pid_fd.hpp"
+#include "sys/signals.hpp"
+
+namespace reapctl::engine {
+namespace {
+
+/// At least this many children are reaped in one go, and then signals and deadlines get their turn again: zombies may
+/// come as fast as they are reaped (fact 20).
+constexpr std::size_t kReapBatch = 256;
+
+core::Millis to_millis(core::Clock::duration duration) { return std::chrono::duration_cast<core::Millis>(duration); }
+
+std::optional<pid_t> sender_of(const signalfd_siginfo& info) {
+  // The kernel sends in nobody's name, and a sender outside of this PID namespace shows as 0.
+  if (info.ssi_code == SI_KERNEL || info.ssi_pid == 0) return std::nullopt;
+  return static_cast<pid_t>(info.ssi_pid);
+}
+
+}  // namespace
+
+RunLoop::RunLoop(const core::RunPlan& plan, const RunObserver& observer, RunResources& resources, Tree& tree,
+                 Ledger& ledger, core::RunReport& report)
+    : plan_(plan),
+      observer_(observer),
+      resources_(resources),
+      tree_(tree),
+      ledger_(ledger),
+      report_(report),
+      cleanup_(plan, resources.workdir, report.warnings) {}
+
+void RunLoop::begin(core::RunEventKind kind, core::TimePoint at) {
+  now_ = main_started_at_ = at;
+  feed({.kind = kind});
+}
+
+void RunLoop::run() {
+  while (state_.phase != core::RunPhase::finished) {
+    const auto source = resources_.loop.wait(core::next_deadline(state_));
+    now_ = core::Clock::now();
+    handle(source);
+    const auto busy = std::chrono::duration_cast<std::chrono::microseconds>(core::Clock::now() - now_);
+    report_.loop.max_stall_us = std::max(report_.loop.max_stall_us, std::int64_t{busy.count()});
+    ++report_.loop.wakeups;
+  }
+  if (!state_.released) ledger_.note_survivors();
+  report_.workdir = cleanup_.report();
+}
+
+void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
+  if (!source) {
+    feed({.kind = core::RunEventKind::tick});
+    return;
+  }
+  switch (static_cast<Source>(*source)) {
+    case kSignals:
+      if (const auto info = sys::next_signal(resources_.signal_fd.get())) on_signal(*info);
+      break;
+    case kMainEnded: reap_one(resources_.main.pid); break;
+    case kDieWith:
+      resources_.loop.remove(resources_.die_with.fd);
+      feed({.kind = core::RunEventKind::die_with});
+      break;
+    case kRemoval: removed(false); break;
+  }
+}
+
+// --- signals
+
+void RunLoop::on_signal(const signalfd_siginfo& info) {
+  const core::ReceivedSignal received{.number = static_cast<int>(info.ssi_signo),
+                                      .from_kernel = info.ssi_code == SI_KERNEL};
+  switch (core::classify(received, resources_.signals, plan_)) {
+    case core::SignalUse::child_changed: reap(); break;
+    case core::SignalUse::stop: stop_requested(info); break;
+    case core::SignalUse::typed_interrupt: feed({.kind = core::RunEventKind::typed_interrupt}); break;
+    case core::SignalUse::job_stop: on_job_stop(); break;
+    case core::SignalUse::forward: forward(info); break;
+    case core::SignalUse::ignore: break;
+  }
+}
+
+void RunLoop::stop_requested(const signalfd_siginfo& info) {
+  const int signal = static_cast<int>(info.ssi_signo);
+  feed({.kind = core::RunEventKind::stop_signal, .signal = signal, .sender_pid = sender_of(info)});
+  core::SignalAction action = core::SignalAction::ignored;
+  if (state_.phase == core::RunPhase::stopping) {
+    action = state_.ladder.requests <= 1                         ? core::SignalAction::stop
+             : state_.ladder.phase == core::LadderPhase::killing ? core::SignalAction::kill
+                                                                 : core::SignalAction::next_rung;
+  }
+  emit(core::SignalEvent{.signal = signal, .sender_pid = sender_of(info), .action = action});
+}
+
+void RunLoop::forward(const signalfd_siginfo& info) {
+  const int received = static_cast<int>(info.ssi_signo);
+  const int signal = core::mapped_signal(received, plan_);
+  const bool heard = signal != 0 && state_.main_alive;
+  if (heard && plan_.forward_to == core::ForwardTo::group) {
+    if (resources_.signals.shared_group) {
+      tree_.forward_to_group(signal, resources_.main.pid);
+    } else {
+      // Its own group, whose number is taken as long as its leader is not reaped. All at once, unlike one by one.
+      (void)::kill(-resources_.main.pid, signal);
+    }
+  } else if (heard) {
+    siginfo_t queued{};
+    queued.si_signo = signal;
+    queued.si_code = SI_QUEUE;
+    queued.si_pid = static_cast<pid_t>(info.ssi_pid);
+    queued.si_uid = info.ssi_uid;
+    queued.si_value.sival_ptr = reinterpret_cast<void*>(info.ssi_ptr);
+    // The value of a queued signal goes along; a plain one comes from us, as kill(2) would send it.
+    (void)sys::send_signal(resources_.main.pid_fd.get(), signal, info.ssi_code == SI_QUEUE ? &queued : nullptr);
+  }
+  emit(core::SignalEvent{.signal = received,
+                         .sender_pid = sender_of(info),
+                         .action = heard ? core::SignalAction::forwarded : core::SignalAction::ignored});
+}
+
+/// ^Z: the command has it too and decides whether it stops; if it does, follow_stopped_main stops us. Only when there
+/// is no command any more to decide, and its leftovers have stopped, it is for us to let the shell have its terminal.
+void RunLoop::on_job_stop() {
+  const bool undecided = !state_.main_alive && state_.phase == core::RunPhase::waiting;
+  if (undecided && resources_.signals.shared_group) sys::stop_self();
+}
+
+/// A command that has stopped stops us, or the shell would wait for ever. In an orphaned group nobody could continue us,
+/// so there the kernel ignores the signal; whoever still runs then continues the command.
+void RunLoop::follow_stopped_main() {
+  if (!resources_.signals.shared_group || !state_.main_alive || state_.phase != core::RunPhase::running) return;
+  if (!sys::is_stopped(resources_.main.pid)) return;
+  sys::stop_self();
+  if (sys::is_stopped(resources_.main.pid)) (void)sys::send_signal(resources_.main.pid_fd.get(), SIGCONT);
+}
+
+// --- reaping
+
+void RunLoop::reap() {
+  follow_stopped_main();
+  (void)reap_ended();
+  if (state_.main_alive) return;
+  feed({.kind = tree_empty() ? core::RunEventKind::tree_empty : core::RunEventKind::tree_changed});
+}
+
+/// Reaps what has ended; false if there may be more.
+bool RunLoop::reap_ended() {
+  const std::size_t batch = std::max(kReapBatch, 2 * tree_.children_seen());
+  for (std::size_t count = 0; count < batch; ++count) {
+    const auto ended = sys::peek_ended_child();
+    if (!ended) return true;
+    reap_one(ended->info.si_pid);
+  }
+  return false;
+}
+
+/// The child still holds its pid: what must be known of it is looked up before it is reaped.
+void RunLoop::reap_one(pid_t pid) {
+  const bool is_main = pid == resources_.main.pid && state_.main_alive;
+  const bool is_ours = is_main || !tree_.is_strange_child(pid);
+  const std::string comm = observer_.event && is_ours && !is_main ? tree_.comm(pid) : std::string();
+  const auto child = sys::reap(pid);
+  if (!child) return;
+  if (is_main) {
+    main_ended(*child);
+    return;
+  }
+  if (!is_ours) {
+    tree_.forget_stranger(pid);
+    return;
+  }
+  ledger_.note_reaped(*child, now_);
+  if (!observer_.event) return;
+  const core::ExitStatus exit = core::exit_status(child->info);
+  emit(core::AdoptedEvent{.pid = pid, .comm = comm});
+  emit(core::ExitedEvent{.pid = pid, .main = false, .code = exit.code, .signal = exit.signal});
+}
+
+void RunLoop::main_ended(const sys::ChildEnd& child) {
+  resources_.loop.remove(resources_.main.pid_fd.get());
+  report_.exit = core::exit_status(child.info);
+  report_.main->duration = to_millis(now_ - main_started_at_);
+  report_.main->rusage = resource_usage(child.usage);
+  ledger_.note_main(child);
+  emit(core::ExitedEvent{.pid = child.info.si_pid, .main = true, .code = report_.exit->code, .signal = report_.exit->signal});
+  state_.main_alive = false;
+  // A command that never reaped its children leaves us their zombies, any number of them. They are no leftovers.
+  while (!reap_ended() && tree_.living().empty()) {
+  }
+  const bool empty = tree_empty();
+  if (!empty) emit(core::LeftEvent{.count = ledger_.note_leftovers(now_)});
+  feed({.kind = core::RunEventKind::main_exited, .tree_empty = empty});
+}
+
+/// Nothing is left: no child, dead or alive. As a subreaper we inherit every orphan, so a living descendant always
+/// has a living ancestor among our children.
+bool RunLoop::tree_empty() {
+  if (!sys::has_children()) return true;
+  return tree_.has_strangers() && tree_.living().empty();
+}
+
+// --- decisions and what follows from them
+
+void RunLoop::feed(const core::RunEvent& event) {
+  events_.push_back(event);
+  if (events_.size() > 1) return;  // called from an action: the loop below gets to it
+  while (!events_.empty()) {
+    core::RunStep step = core::step(plan_.rules, state_, events_.front(), now_);
+    state_ = std::move(step.state);
+    for (const core::RunAction action : step.actions) perform(action);
+    events_.pop_front();
+  }
+}
+
+void RunLoop::perform(core::RunAction action) {
+  switch (action) {
+    case core::RunAction::look: look(); break;
+    case core::RunAction::tell: tell(false); break;
+    case core::RunAction::tell_rest: tell(true); break;
+    case core::RunAction::kill: kill(); break;
+    case core::RunAction::hint:
+      if (observer_.interrupt_hint) observer_.interrupt_hint();
+      break;
+    case core::RunAction::remove: remove(); break;
+    case core::RunAction::abandon_removal: removed(true); break;
+    case core::RunAction::finish: stopped(); break;
+  }
+}
+
+core::Millis RunLoop::since_stop() const { return to_millis(now_ - state_.ladder.requested_at); }
+
+void RunLoop::look() {
+  report_.stop = core::StopReport{.requested_at = std::chrono::system_clock::now(),
+                                  .after = to_millis(now_ - main_started_at_),
+                                  .snapshot = ledger_.snapshot()};
+}
+
+void RunLoop::tell(bool rest) {
+  const core::Rung& rung = plan_.rules.ladder[state_.ladder.rung];
+  const auto main = state_.main_alive ? std::optional(resources_.main.pid) : std::nullopt;
+  if (!rest) ledger_.close_rung();
+  const int told = tree_.tell(rung, plan_.scope, main, rest);
+  if (!rest) ledger_.open_rung(core::rung_name(rung), since_stop());
+  if (told > 0) emit(core::RungEvent{.signal_name = core::rung_name(rung), .told = told});
+}
+
+void RunLoop::kill() {
+  const bool first = !tree_.killing();
+  if (first) ledger_.close_rung();
+  const core::Census census = tree_.kill(now_);
+  if (first) {
+    ledger_.open_rung("KILL", since_stop());
+    emit(core::RungEvent{.signal_name = "KILL", .told = tree_.told()});
+  }
+  feed({.kind = core::RunEventKind::census, .census = census});
+}
+
+/// The ladder has done what it could: nobody is left, or nobody who can be killed.
+void RunLoop::stopped() {
+  if (!report_.stop || ladder_closed_) return;
+  ladder_closed_ = true;
+  report_.stop->duration = since_stop();
+  ledger_.close_rung();
+}
+
+void RunLoop::remove() {
+  stopped();
+  const bool success = report_.exit && core::run_result(state_.stop, report_.exit, plan_.ok_exit) == core::RunResult::success;
+  const int fd = cleanup_.start(success, now_);
+  if (fd >= 0 && resources_.loop.add(fd, EPOLLIN, kRemoval)) return;
+  removed(false);
+}
+
+void RunLoop::removed(bool abandoned) {
+  cleanup_.finish(abandoned, core::Clock::now());
+  if (const auto workdir = cleanup_.report(); workdir && !workdir->kept) {
+    emit(core::WorkdirEvent{.files = workdir->files, .bytes = workdir->bytes, .duration = workdir->duration});
+  }
+  if (!abandoned) feed({.kind = core::RunEventKind::removed});
+}
+
+}  // namespace reapctl::engine

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <sys/signalfd.h>
+
+#include <deque>
+#include <optional>
+#include <string>
+
+#include "core/plan.hpp"
+#include "core/report.hpp"
+#include "core/signal_policy.hpp"
+#include "core/supervision.hpp"
+#include "engine/cleanup.hpp"
+#include "engine/die_with.hpp"
+#include "engine/ledger.hpp"
+#include "engine/runner.hpp"
+#include "engine/spawn.hpp"
+#include "engine/tree.hpp"
+#include "engine/workdir.hpp"
+#include "sys/children.hpp"
+#include "sys/event_loop.hpp"
+#include "sys/unique_fd.hpp"
+
+namespace reapctl::engine {
+
+/// What a run holds while it runs.
+struct RunResources {
+  sys::EventLoop loop;
+  sys::UniqueFd signal_fd;
+  DieWithWatch die_with;
+  std::optional<Workdir> workdir;
+  core::SignalContext signals;
+  Spawned main;  ///< pid -1 until it is started, and when that failed
+};
+
+/// What the loop can wait for.
+enum Source : sys::EventLoop::Tag { kSignals, kMainEnded, kDieWith, kRemoval };
+
+/// The one loop of a run: descriptor or deadline -> RunEvent -> core::step -> RunAction -> perform. Writes what it
+/// sees into the report.
+class RunLoop {
+ public:
+  RunLoop(const core::RunPlan& plan, const RunObserver& observer, RunResources& resources, Tree& tree, Ledger& ledger,
+          core::RunReport& report);
+
+  /// Tells the machine how the start went.
+  void begin(core::RunEventKind kind, core::TimePoint at);
+
+  /// Until the run is finished.
+  void run();
+
+  [[nodiscard]] const core::RunState& state() const { return state_; }
+
+ private:
+  void handle(std::optional<sys::EventLoop::Tag> source);
+
+  void on_signal(const signalfd_siginfo& info);
+  void stop_requested(const signalfd_siginfo& info);
+  void forward(const signalfd_siginfo& info);
+  void on_job_stop();
+  void follow_stopped_main();
+
+  void reap();
+  bool reap_ended();
+  void reap_one(pid_t pid);
+  void main_ended(const sys::ChildEnd& child);
+  bool tree_empty();
+
+  void feed(const core::RunEvent& event);
+  void perform(core::RunAction action);
+  void look();
+  void tell(bool rest);
+  void kill();
+  void stopped();
+  void remove();
+  void removed(bool abandoned);
+  [[nodiscard]] core::Millis since_stop() const;
+
+  template <class What>
+  void emit(What what) const {
+    if (observer_.event) observer_.event({.at = std::chrono::system_clock::now(), .what = std::move(what)});
+  }
+
+  const core::RunPlan& plan_;
+  const RunObserver& observer_;
+  RunResources& resources_;
+  Tree& tree_;
+  Ledger& ledger_;
+  core::RunReport& report_;
+  Cleanup cleanup_;
+  core::RunState state_;
+  std::deque<core::RunEvent> events_;  ///< what an action led to, handled before anything else
+  core::TimePoint now_;                ///< of the event being handled
+  core::TimePoint main_started_at_;
+  bool ladder_closed_ = false;
+};
+
+}  // namespace reapctl::engine

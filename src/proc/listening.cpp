@@ -1,0 +1,126 @@
+#include "proc/listening.hpp"
+
+#include "sys/socket_diag.hpp"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <charconv>
+#include <cstddef>
+#include <netinet/in.h>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+namespace reapctl::proc {
+namespace {
+
+constexpr std::string_view kListen = "0A";  // TCP_LISTEN, include/net/tcp_states.h
+
+template <class Number>
+std::optional<Number> to_number(std::string_view text, int base) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::string_view next_word(std::string_view& row) {
+  row.remove_prefix(std::min(row.find_first_not_of(' '), row.size()));
+  const std::string_view word = row.substr(0, row.find(' '));
+  row.remove_prefix(word.size());
+  return word;
+}
+
+/// `address` in network order, four or sixteen bytes of it.
+std::optional<std::string> endpoint(int family, const void* address, std::uint16_t port) {
+  std::array<char, INET6_ADDRSTRLEN> name{};
+  if (::inet_ntop(family, address, name.data(), name.size()) == nullptr) return std::nullopt;
+  const std::string host = family == AF_INET6 ? "[" + std::string(name.data()) + "]" : std::string(name.data());
+  return host + ":" + std::to_string(port);
+}
+
+/// "0100007F:18EB" as "127.0.0.1:6379". The kernel prints each 32 bits of the address, which it holds in network order,
+/// as one number of the machine: stored back as such they are in network order again. The port is a plain number.
+std::optional<std::string> readable_address(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  const auto port = to_number<std::uint16_t>(text.substr(colon + 1), 16);
+  const std::string_view digits = text.substr(0, colon);
+  if (!port || (digits.size() != 8 && digits.size() != 32)) return std::nullopt;
+
+  std::array<std::uint32_t, 4> address{};
+  for (std::size_t i = 0; i < digits.size() / 8; ++i) {
+    const auto part = to_number<std::uint32_t>(digits.substr(i * 8, 8), 16);
+    if (!part) return std::nullopt;
+    address.at(i) = *part;
+  }
+  return endpoint(digits.size() == 32 ? AF_INET6 : AF_INET, address.data(), *port);
+}
+
+/// 7 for "socket:[7]".
+std::optional<std::uint64_t> socket_inode(std::string_view target) {
+  constexpr std::string_view kPrefix = "socket:[";
+  if (!target.starts_with(kPrefix) || !target.ends_with(']')) return std::nullopt;
+  target.remove_prefix(kPrefix.size());
+  target.remove_suffix(1);
+  return to_number<std::uint64_t>(target, 10);
+}
+
+}  // namespace
+
+ListeningSockets::ListeningSockets(const ProcFs& proc) : proc_(proc) {
+  if (proc_.is_system() && add_from_kernel()) return;
+  add_table("net/tcp");
+  add_table("net/tcp6");
+}
+
+bool ListeningSockets::add_from_kernel() {
+  const auto sockets = sys::listening_tcp_sockets();
+  if (!sockets) return false;
+  for (const sys::ListeningSocket& socket : *sockets) {
+    auto address = endpoint(socket.family, socket.address.data(), socket.port);
+    if (address) address_of_inode_.emplace(socket.inode, *std::move(address));
+  }
+  return true;
+}
+
+void ListeningSockets::add_table(const std::string& path) {
+  bool heading = true;
+  proc_.each_line(path, [&](std::string_view row) {
+    if (std::exchange(heading, false)) return true;
+    return add_row(row);
+  });
+}
+
+/// sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …; false at the first that listens no more.
+bool ListeningSockets::add_row(std::string_view row) {
+  (void)next_word(row);
+  const std::string_view local = next_word(row);
+  (void)next_word(row);
+  if (next_word(row) != kListen) return false;
+  for (int skipped = 0; skipped < 5; ++skipped) (void)next_word(row);
+  const auto inode = to_number<std::uint64_t>(next_word(row), 10);
+  auto address = readable_address(local);
+  if (inode && address) address_of_inode_.emplace(*inode, *std::move(address));
+  return true;
+}
+
+std::vector<std::string> ListeningSockets::of(pid_t pid) const {
+  std::vector<std::string> addresses;
+  if (address_of_inode_.empty()) return addresses;
+  const std::string directory = std::to_string(pid) + "/fd";
+  const auto descriptors = proc_.numbers_in(directory, kDescriptorLimit);
+  if (!descriptors) return addresses;
+  for (const int descriptor : *descriptors) {
+    const auto inode = socket_inode(proc_.link(directory + "/" + std::to_string(descriptor)));
+    if (!inode) continue;
+    const auto found = address_of_inode_.find(*inode);
+    if (found != address_of_inode_.end()) addresses.push_back(found->second);
+  }
+  std::sort(addresses.begin(), addresses.end());
+  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+  return addresses;
+}
+
+}  // namespace reapctl::proc

@@ -1,0 +1,135 @@
+#include "proc/parse.hpp"
+
+#include <charconv>
+#include <cstddef>
+#include <limits>
+#include <system_error>
+
+namespace reapctl::proc {
+namespace {
+
+/// Hands out the fields that follow one another, each preceded by one space.
+class Fields {
+ public:
+  explicit Fields(std::string_view rest) : rest_(rest) {}
+
+  template <class Number>
+  Fields& number(Number& value) {
+    const std::string_view word = next();
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    ok_ = ok_ && error == std::errc{} && end == word.data() + word.size();
+    return *this;
+  }
+
+  Fields& letter(char& value) {
+    const std::string_view word = next();
+    ok_ = ok_ && word.size() == 1;
+    if (ok_) value = word.front();
+    return *this;
+  }
+
+  Fields& skip(int count) {
+    while (count-- > 0) (void)next();
+    return *this;
+  }
+
+  [[nodiscard]] bool ok() const { return ok_; }
+
+ private:
+  /// A field counts only with the separator behind it: a number that the text breaks off in would be a wrong number.
+  std::string_view next() {
+    const std::size_t end = rest_.find_first_of(" \n", 1);
+    if (rest_.empty() || rest_.front() != ' ' || end == std::string_view::npos) {
+      ok_ = false;
+      return {};
+    }
+    const std::string_view word = rest_.substr(1, end - 1);
+    rest_.remove_prefix(end);
+    return word;
+  }
+
+  std::string_view rest_;
+  bool ok_ = true;
+};
+
+/// The hexadecimal number on the line that begins with `label`.
+std::optional<std::uint64_t> mask_after(std::string_view status, std::string_view label) {
+  // The label has a newline in front; status escapes newlines in the comm, so a process can't forge such a line.
+  const std::size_t at = status.find(label);
+  if (at == std::string_view::npos) return std::nullopt;
+  std::string_view rest = status.substr(at + label.size());
+  rest = rest.substr(0, rest.find('\n'));
+  std::uint64_t mask = 0;
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), mask, 16);
+  if (error != std::errc{} || end != rest.data() + rest.size()) return std::nullopt;
+  return mask;
+}
+
+}  // namespace
+
+bool SignalMasks::ignores(int signal) const {
+  if (signal < 1 || signal > std::numeric_limits<std::uint64_t>::digits) return false;
+  return ((ignored >> (signal - 1)) & 1U) != 0;
+}
+
+std::optional<core::ProcessStat> parse_stat(std::string_view text) {
+  const std::size_t open = text.find(" (");
+  const std::size_t close = text.rfind(')');
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open + 2) return std::nullopt;
+
+  core::ProcessStat stat;
+  const auto [pid_end, error] = std::from_chars(text.data(), text.data() + open, stat.id.pid);
+  if (error != std::errc{} || pid_end != text.data() + open) return std::nullopt;
+  stat.comm = text.substr(open + 2, close - open - 2);
+
+  std::int64_t utime = 0;
+  std::int64_t stime = 0;
+  Fields fields(text.substr(close + 1));
+  fields.letter(stat.state).number(stat.ppid).number(stat.pgid).number(stat.sid).number(stat.tty_nr);
+  fields.skip(6).number(utime).number(stime);  // tpgid flags minflt cminflt majflt cmajflt
+  fields.skip(4).number(stat.threads);         // cutime cstime priority nice
+  fields.skip(1).number(stat.id.start_ticks);  // itrealvalue
+  fields.skip(1).number(stat.rss_pages);       // vsize
+  if (!fields.ok()) return std::nullopt;
+  if (__builtin_add_overflow(utime, stime, &stat.cpu_ticks)) return std::nullopt;
+  return stat;
+}
+
+std::optional<SignalMasks> parse_signal_masks(std::string_view status) {
+  const auto blocked = mask_after(status, "\nSigBlk:\t");
+  const auto ignored = mask_after(status, "\nSigIgn:\t");
+  const auto caught = mask_after(status, "\nSigCgt:\t");
+  if (!blocked || !ignored || !caught) return std::nullopt;
+  return SignalMasks{.blocked = *blocked, .ignored = *ignored, .caught = *caught};
+}
+
+std::vector<pid_t> parse_pids(std::string_view text) {
+  std::vector<pid_t> pids;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at != end) {
+    if (*at == ' ') {
+      ++at;
+      continue;
+    }
+    pid_t pid = 0;
+    const auto [stop, error] = std::from_chars(at, end, pid);
+    if (error != std::errc{} || pid <= 0) break;
+    pids.push_back(pid);
+    at = stop;
+  }
+  return pids;
+}
+
+std::vector<std::string> split_at_nul(std::string_view text) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const std::size_t end = text.find('\0');
+    parts.emplace_back(text.substr(0, end));
+    if (end == std::string_view::npos) break;
+    text.remove_prefix(end + 1);
+  }
+  return parts;
+}
+
+}  // namespace reapctl::proc

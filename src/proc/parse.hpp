@@ -1,0 +1,38 @@
+#pragma once
+
+#include "core/process.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <sys/types.h>
+#include <vector>
+
+/// The texts of /proc as values: pure functions, which take any bytes and never throw on them.
+namespace reapctl::proc {
+
+/// Which signals a process has blocked, ignored and caught: bit N-1 stands for signal N, proc_pid_status(5).
+struct SignalMasks {
+  std::uint64_t blocked = 0;  ///< of the first thread only: each thread has a mask of its own
+  std::uint64_t ignored = 0;
+  std::uint64_t caught = 0;
+
+  /// Whether a process-directed `signal` is thrown away. False for numbers that are no signal.
+  [[nodiscard]] bool ignores(int signal) const;
+};
+
+/// One line of /proc/PID/stat. A comm holds any byte, `a) R 1 1 1 (x` included, and the fields after it hold only
+/// numbers, so the comm ends at the last `)`. nullopt when the line is cut short or not of this form.
+[[nodiscard]] std::optional<core::ProcessStat> parse_stat(std::string_view text);
+
+/// SigBlk, SigIgn and SigCgt of /proc/PID/status; nullopt when one is missing.
+[[nodiscard]] std::optional<SignalMasks> parse_signal_masks(std::string_view status);
+
+/// The pids of a `children` file, in its order. Stops at the first thing that is not a pid.
+[[nodiscard]] std::vector<pid_t> parse_pids(std::string_view text);
+
+/// The arguments in a `cmdline` or the variables in an `environ`: each ends in NUL, the last may lack it.
+[[nodiscard]] std::vector<std::string> split_at_nul(std::string_view text);
+
+}  // namespace reapctl::proc

@@ -1,0 +1,102 @@
+#pragma once
+
+#include "core/process.hpp"
+#include "proc/parse.hpp"
+#include "sys/result.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <sys/types.h>
+#include <utility>
+#include <vector>
+
+namespace reapctl::proc {
+
+/// Whether a failed look at a process means that there is none any more, and not that we may not or could not look.
+/// Source: a read from a /proc/PID that ended after open gives ESRCH.
+[[nodiscard]] bool is_gone(const sys::Error& error);
+
+/// Processes, and whether these are all: false when one was there that could not be read.
+struct Listing {
+  std::vector<core::ProcessStat> processes;
+  bool complete = true;
+};
+
+/// Whether a process has a variable in its environment. `unreadable` is not `no`: other users' and non-dumpable
+/// processes, and those that are gone.
+enum class EnvironMatch { yes, no, unreadable };
+
+/// Read-only access to a proc file system, proc(5). Paths are relative to its root. Keeps no descriptor and no state.
+/// Everything here tells what was true at one instant: whoever acts on it checks the start ticks again.
+class ProcFs {
+ public:
+  /// Longest text that is read. More than argument and environment area together can be after exec (6 MiB, execve(2)),
+  /// but a process may map such an area of any size.
+  static constexpr std::size_t kTextLimit = std::size_t{8} << 20U;
+
+  explicit ProcFs(std::string root = kSystemRoot) : root_(std::move(root)) {}
+
+  /// Whether this is the proc of the running kernel, so that other kernel interfaces speak of the same processes.
+  [[nodiscard]] bool is_system() const { return root_ == kSystemRoot; }
+
+  /// /proc/PID/stat in one open, one read, one close. Also a zombie has one.
+  [[nodiscard]] sys::Result<core::ProcessStat> stat(pid_t pid) const;
+
+  /// The children of all threads of a process, zombies included. Error: as for stat, and ENOENT as well when the
+  /// kernel has no such files (see has_children_files).
+  [[nodiscard]] sys::Result<std::vector<pid_t>> children(pid_t pid) const;
+
+  /// Whether the kernel was built with CONFIG_PROC_CHILDREN (Linux 3.5).
+  [[nodiscard]] bool has_children_files() const;
+
+  /// Every descendant of `root`, zombies included, parents before children, `root` excluded. Reads only what belongs to
+  /// the tree, or, without children files, the whole of /proc. What forks or is re-parented meanwhile may be missed:
+  /// look again until nothing is found.
+  [[nodiscard]] Listing descendants(pid_t root) const;
+
+  /// Every process of this PID namespace that hidepid does not hide from us.
+  [[nodiscard]] Listing all() const;
+
+  [[nodiscard]] sys::Result<SignalMasks> signal_masks(pid_t pid) const;
+
+  /// Empty when it can't be read; so are cmdline and wchan.
+  [[nodiscard]] std::string comm(pid_t pid) const;
+
+  /// Empty for zombies and kernel threads as well. Where a process has written a title over its arguments and nothing
+  /// but empty arguments follow, only the title is returned.
+  [[nodiscard]] std::vector<std::string> cmdline(pid_t pid) const;
+
+  /// The kernel function that the process sleeps in; empty when it runs, or when the kernel does not tell us.
+  [[nodiscard]] std::string wchan(pid_t pid) const;
+
+  /// `assignment` is "NAME=value", and has to match a whole entry. Between fork and exec a process shows its parent's
+  /// environment, and one that writes a title may have overwritten its own.
+  [[nodiscard]] EnvironMatch environ_has(pid_t pid, std::string_view assignment) const;
+
+  /// A file to its end, or its first kTextLimit bytes. (Many files of /proc give at most 4 KiB a read.)
+  [[nodiscard]] sys::Result<std::string> read(std::string_view path) const;
+
+  /// Hands the lines of a file, without their newlines, to `consume` until it returns false or the file ends. A last
+  /// line without a newline is cut short and left out. Stops silently where reading fails.
+  void each_line(std::string_view path, const std::function<bool(std::string_view)>& consume) const;
+
+  /// The entries of a directory whose names are numbers, at most `limit` of them.
+  [[nodiscard]] sys::Result<std::vector<pid_t>> numbers_in(
+      std::string_view path, std::size_t limit = std::numeric_limits<std::size_t>::max()) const;
+
+  /// What a symbolic link says, cut off after 255 bytes; empty when it can't be read.
+  [[nodiscard]] std::string link(std::string_view path) const;
+
+ private:
+  static constexpr const char* kSystemRoot = "/proc";
+
+  [[nodiscard]] std::string full_path(std::string_view path) const;
+  [[nodiscard]] sys::Result<std::vector<pid_t>> children_of_thread(pid_t pid, pid_t thread) const;
+
+  std::string root_;
+};
+
+}  // namespace reapctl::proc

@@ -1,0 +1,13 @@
+#include "sys/terminal.hpp"
+
+#include <fcntl.h>
+
+#include "sys/unique_fd.hpp"
+
+namespace reapctl::sys {
+
+bool has_controlling_terminal() {
+  return UniqueFd(::open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)).valid();
+}
+
+}  // namespace reapctl::sys
