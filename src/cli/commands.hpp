@@ -1,10 +1,10 @@
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "cli/run_options.hpp"
 #include "sys/signals.hpp"
+
+#include <string>
+#include <vector>
 
 /// One function a command: each takes what was parsed and returns the exit status.
 namespace reapctl::cli {

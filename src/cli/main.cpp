@@ -1,14 +1,5 @@
 #include "cli/main.hpp"
 
-#include <sys/auxv.h>
-
-#include <algorithm>
-#include <cstdio>
-#include <string>
-#include <vector>
-
-#include <CLI/CLI.hpp>
-
 #include "cli/commands.hpp"
 #include "cli/messages.hpp"
 #include "cli/run_options.hpp"
@@ -17,6 +8,14 @@
 #include "sys/descriptors.hpp"
 #include "sys/signals.hpp"
 #include "version.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <sys/auxv.h>
+#include <vector>
+
+#include <CLI/CLI.hpp>
 
 namespace reapctl::cli {
 namespace {
@@ -75,7 +74,8 @@ class Program {
       words.insert(words.end(), split->options.begin(), split->options.end());
       wrapped = std::move(split->command);
     } else if (command < arguments.size() && arguments[command] != "schema") {
-      return fail("unknown command \"" + arguments[command] + "\": expected run or schema; to run a program: reapctl run -- " + arguments[command]);
+      return fail("unknown command \"" + arguments[command] +
+                  "\": expected run or schema; to run a program: reapctl run -- " + arguments[command]);
     }
     if (const int status = parse(words); status >= 0) return status;
     if (run_->parsed()) {
@@ -105,7 +105,7 @@ class Program {
   /// Where the command stands: the first word that is no option, nor the value of --color.
   static std::size_t find_command(const std::vector<std::string>& arguments) {
     std::size_t at = 0;
-    while (at < arguments.size() && arguments[at].starts_with('-')) at += arguments[at] == "--color" ? 2 : 1;
+    while (at < arguments.size() && arguments[at].starts_with('-')) at += arguments[at] == "--color" ? 2U : 1U;
     return at;
   }
 
@@ -146,7 +146,8 @@ int main(int argc, char** argv) {
   const sys::CallerSignals caller_signals = sys::block_signals();
   sys::occupy_standard_descriptors();
   // With more rights than the caller, everything he controls (environment, paths, descriptors) would be a weapon.
-  if (::getauxval(AT_SECURE) != 0) return fail("refuses to run with raised privileges (set-uid, set-gid or capabilities)");
+  if (::getauxval(AT_SECURE) != 0)
+    return fail("refuses to run with raised privileges (set-uid, set-gid or capabilities)");
   return Program().run({argv + 1, argv + argc}, caller_signals);
 }
 

@@ -32,9 +32,15 @@ spdlog::logger& logger() {
 
 }  // namespace
 
-void set_color(ColorMode mode) { g_color = mode; }
+void set_color(ColorMode mode) {
+  g_color = mode;
+}
 
-void say(std::string_view text) { logger().info(text); }
-void say_error(std::string_view text) { logger().error(text); }
+void say(std::string_view text) {
+  logger().info(text);
+}
+void say_error(std::string_view text) {
+  logger().error(text);
+}
 
 }  // namespace reapctl::cli

@@ -1,6 +1,3 @@
-#include <string>
-#include <utility>
-
 #include "cli/commands.hpp"
 #include "cli/messages.hpp"
 #include "cli/run_plan.hpp"
@@ -11,6 +8,9 @@
 #include "report/json.hpp"
 #include "report/text.hpp"
 #include "sys/signals.hpp"
+
+#include <string>
+#include <utility>
 
 namespace reapctl::cli {
 namespace {
@@ -34,7 +34,8 @@ void deliver(core::RunReport& report, const core::RunPlan& plan, engine::ReportO
   const auto written = output.write(render(report, plan), give_up_fd);
   if (written || (plan.report.kind == core::OutputTarget::Kind::descriptor && plan.report.descriptor == 2)) return;
   report.warnings.push_back("--report: cannot " + written.error().message() + "; so the report is here");
-  auto fallback = engine::ReportOutput::open({.kind = core::OutputTarget::Kind::descriptor, .descriptor = 2, .path = {}});
+  auto fallback =
+      engine::ReportOutput::open({.kind = core::OutputTarget::Kind::descriptor, .descriptor = 2, .path = {}});
   // Nowhere is left to complain to if that fails as well.
   if (fallback) (void)fallback->write(render(report, plan), give_up_fd);
 }
@@ -69,10 +70,12 @@ int run_command(const GivenOptions& given, std::vector<std::string> command, con
 
   core::RunReport& report = outcome->report;
   if (observer.event) {
-    observer.event({.at = report.ended_at, .what = core::EndedEvent{.result = report.result, .exit_code = report.exit_code}});
+    observer.event(
+        {.at = report.ended_at, .what = core::EndedEvent{.result = report.result, .exit_code = report.exit_code}});
   }
   if (event_output->dropped() > 0) {
-    report.warnings.push_back("--events: " + std::to_string(event_output->dropped()) + " events were dropped, nobody read them in time");
+    report.warnings.push_back("--events: " + std::to_string(event_output->dropped()) +
+                              " events were dropped, nobody read them in time");
   }
   deliver(report, *plan, *report_output, outcome->signal_fd.get());
   if (outcome->die_of_interrupt) sys::die_of(SIGINT);

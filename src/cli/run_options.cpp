@@ -25,8 +25,8 @@ constexpr std::array kRows = {
     OptionRow{"signal", 's', "SIG", kStopping, "Short for --ladder SIG:DUR,KILL with the DUR of -k", false},
     OptionRow{"kill-after", 'k', "DUR", kStopping, "Bound of the one graceful rung [5s]", false},
     OptionRow{"scope", 0, "WHO", kStopping, "Who hears the graceful rungs: main, group or tree [tree]", true},
-    OptionRow{"stop-timeout", 0, "DUR", kStopping,
-              "Limit from the request to stop to the exit, deletion included", true},
+    OptionRow{"stop-timeout", 0, "DUR", kStopping, "Limit from the request to stop to the exit, deletion included",
+              true},
     OptionRow{"stop-on", 0, "SIG,...", kStopping,
               "Received signals that start the ladder, or none; the second goes on to the next rung, the third kills "
               "[INT,TERM]",
@@ -35,8 +35,8 @@ constexpr std::array kRows = {
     OptionRow{"forward-to", 0, "WHO", kStopping, "Who hears all other signals: main or group [main]", true},
     OptionRow{"leftovers", 0, "WHAT", kStopping,
               "Descendants that outlive the command: stop, wait for or leave them [stop]", true},
-    OptionRow{"die-with", 0, "WHOM", kStopping,
-              "Run the ladder when parent, a PID or the writer of stdin is gone", false},
+    OptionRow{"die-with", 0, "WHOM", kStopping, "Run the ladder when parent, a PID or the writer of stdin is gone",
+              false},
     OptionRow{"ok-exit", 0, "CODE|SIG,...", kStopping, "What counts as success besides 0 and becomes exit 0", false},
     OptionRow{"no-new-privs", 0, "", kContainment, "The command can't gain privileges", false},
     OptionRow{"close-fds", 0, "except:N,...", kContainment, "Pass only 0, 1, 2 and those named", false, false, true},
@@ -44,7 +44,8 @@ constexpr std::array kRows = {
     OptionRow{"no-workdir", 0, "", kWorkdir, "Make none", false},
     OptionRow{"workdir-use", 0, "cwd,tmp", kWorkdir, "Start the command in it; point TMPDIR, TMP and TEMP to it", true},
     OptionRow{"keep-workdir", 0, "WHEN", kWorkdir, "never, on-failure or always [never]", true},
-    OptionRow{"remove", 0, "PATH", kWorkdir, "A stale socket or pid file to unlink at the end (repeatable)", false, true},
+    OptionRow{"remove", 0, "PATH", kWorkdir, "A stale socket or pid file to unlink at the end (repeatable)", false,
+              true},
     OptionRow{"name", 0, "NAME", kReport, "What to call the run [the name of the command]", false},
     OptionRow{"report", 0, "WHERE", kReport, "stderr, stdout, none, fd:N or a file [stderr]", true},
     OptionRow{"report-format", 0, "FORMAT", kReport, "json (one line) or text (for people) [json]", true},
@@ -60,7 +61,9 @@ std::string environment_name(std::string_view option) {
 
 }  // namespace
 
-std::span<const OptionRow> run_option_rows() { return kRows; }
+std::span<const OptionRow> run_option_rows() {
+  return kRows;
+}
 
 void GivenOptions::add_from_environment(const OptionRow& row) {
   if (!row.environment || has(row.name)) return;
@@ -90,7 +93,8 @@ void add_run_options(CLI::App& command, GivenOptions& given) {
     if (row.letter != 0) names.insert(0, std::string("-").append(1, row.letter).append(","));
     CLI::Option* option = nullptr;
     if (*row.value == '\0') {
-      option = command.add_flag_callback(names, [&given, &row] { given.add(row.name, ""); }, row.help);
+      option = command.add_flag_callback(
+          names, [&given, &row] { given.add(row.name, ""); }, row.help);
     } else {
       option = command.add_option(
           names,

@@ -15,12 +15,12 @@ namespace reapctl::cli {
 
 /// One option of `run`: the only place that lists it.
 struct OptionRow {
-  const char* name;        ///< long name without dashes
-  char letter;             ///< short name, or 0
-  const char* value;       ///< what the value is called in the help; empty for a flag
-  const char* group;       ///< heading in the help
+  const char* name;   ///< long name without dashes
+  char letter;        ///< short name, or 0
+  const char* value;  ///< what the value is called in the help; empty for a flag
+  const char* group;  ///< heading in the help
   const char* help;
-  bool environment;        ///< has the form REAPCTL_OPT_<NAME>: it only tunes
+  bool environment;  ///< has the form REAPCTL_OPT_<NAME>: it only tunes
   bool repeatable = false;
   bool value_optional = false;
 };

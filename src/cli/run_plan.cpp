@@ -1,15 +1,15 @@
 #include "cli/run_plan.hpp"
 
+#include "core/duration.hpp"
+#include "core/ladder.hpp"
+#include "core/signal_name.hpp"
+#include "sys/descriptors.hpp"
+
 #include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <initializer_list>
 #include <utility>
-
-#include "core/duration.hpp"
-#include "core/ladder.hpp"
-#include "core/signal_name.hpp"
-#include "sys/descriptors.hpp"
 
 namespace reapctl::cli {
 namespace {
@@ -151,7 +151,8 @@ class PlanMaker {
       const int from = signal(value, value.text.substr(0, colon));
       const std::string to = value.text.substr(colon + 1);
       if (plan_.stop_on.contains(from)) {
-        reject(value, core::signal_name(from) + " starts the ladder and is not forwarded; use -s to choose what the command gets");
+        reject(value, core::signal_name(from) +
+                          " starts the ladder and is not forwarded; use -s to choose what the command gets");
       }
       plan_.signal_map[from] = to == "0" ? 0 : signal(value, to);
     }
@@ -178,9 +179,9 @@ class PlanMaker {
 
   void ending() {
     if (const auto value = given_.last("leftovers")) {
-      plan_.rules.leftovers = choice<core::Leftovers>(*value, {{"stop", core::Leftovers::stop},
-                                                               {"wait", core::Leftovers::wait},
-                                                               {"leave", core::Leftovers::leave}});
+      plan_.rules.leftovers = choice<core::Leftovers>(
+          *value,
+          {{"stop", core::Leftovers::stop}, {"wait", core::Leftovers::wait}, {"leave", core::Leftovers::leave}});
     }
     if (const auto value = given_.last("die-with")) {
       const auto pid = number(value->text);
@@ -289,9 +290,9 @@ class PlanMaker {
           choice<core::ReportFormat>(*value, {{"json", core::ReportFormat::json}, {"text", core::ReportFormat::text}});
     }
     if (const auto value = given_.last("report-args")) {
-      plan_.report_args = choice<core::ArgsShown>(*value, {{"redacted", core::ArgsShown::redacted},
-                                                           {"full", core::ArgsShown::full},
-                                                           {"none", core::ArgsShown::none}});
+      plan_.report_args = choice<core::ArgsShown>(
+          *value,
+          {{"redacted", core::ArgsShown::redacted}, {"full", core::ArgsShown::full}, {"none", core::ArgsShown::none}});
     }
     if (const auto value = given_.last("events")) plan_.events = target(*value);
   }

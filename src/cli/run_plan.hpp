@@ -1,11 +1,11 @@
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "cli/run_options.hpp"
 #include "core/plan.hpp"
 #include "sys/result.hpp"
+
+#include <string>
+#include <vector>
 
 namespace reapctl::cli {
 

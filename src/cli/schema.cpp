@@ -1,9 +1,10 @@
-#include <cstdio>
+#include "report/schema.hpp"
 
 #include "cli/commands.hpp"
 #include "cli/messages.hpp"
 #include "core/exit_status.hpp"
-#include "report/schema.hpp"
+
+#include <cstdio>
 
 namespace reapctl::cli {
 

@@ -10,7 +10,9 @@ const CLI::Option* find_option(const CLI::App& app, const std::string& name) {
   return app.get_parent() != nullptr ? find_option(*app.get_parent(), name) : nullptr;
 }
 
-bool needs_value(const CLI::Option& option) { return option.get_items_expected_min() > 0; }
+bool needs_value(const CLI::Option& option) {
+  return option.get_items_expected_min() > 0;
+}
 
 enum class Word { complete, wants_value, unknown };
 
@@ -45,7 +47,8 @@ sys::Result<SplitArguments> split_command(const CLI::App& app, const std::vector
     const Word kind = classify(app, word);
     if (kind == Word::unknown) {
       return sys::Error{.code = 0,
-                        .operation = "unknown option \"" + word + "\": see reapctl run --help; an option of the command comes after the command",
+                        .operation = "unknown option \"" + word +
+                                     "\": see reapctl run --help; an option of the command comes after the command",
                         .subject = {}};
     }
     split.options.push_back(word);

@@ -1,9 +1,9 @@
 #pragma once
 
+#include "sys/result.hpp"
+
 #include <string>
 #include <vector>
-
-#include "sys/result.hpp"
 
 namespace CLI {
 class App;

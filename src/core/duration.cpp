@@ -9,7 +9,9 @@ namespace {
 
 constexpr double kMaxMillis = 3650.0 * 24 * 3600 * 1000;
 
-sys::Error bad_duration(std::string_view reason) { return {.code = 0, .operation = std::string(reason), .subject = {}}; }
+sys::Error bad_duration(std::string_view reason) {
+  return {.code = 0, .operation = std::string(reason), .subject = {}};
+}
 
 /// Milliseconds in one unit; 0 for an unknown one.
 double unit_millis(std::string_view unit) {
@@ -24,12 +26,13 @@ double unit_millis(std::string_view unit) {
 }  // namespace
 
 sys::Result<Millis> parse_duration(std::string_view text) {
-  constexpr std::string_view kAllowed = "expected a number with an optional unit ms, s, m, h or d, such as 250ms or 1.5h";
+  constexpr std::string_view kAllowed =
+      "expected a number with an optional unit ms, s, m, h or d, such as 250ms or 1.5h";
   // from_chars takes "inf", "nan" and "-1"; a duration begins with a digit or a point.
-  if (text.empty() || (text.front() != '.' && (text.front() < '0' || text.front() > '9'))) return bad_duration(kAllowed);
+  if (text.empty() || (text.front() != '.' && (text.front() < '0' || text.front() > '9')))
+    return bad_duration(kAllowed);
   double number = 0;
-  const auto [end, failure] =
-      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
   if (failure == std::errc::result_out_of_range) return bad_duration("expected at most 3650d");
   if (failure != std::errc{}) return bad_duration(kAllowed);
   const double unit = unit_millis({end, static_cast<std::size_t>(text.data() + text.size() - end)});

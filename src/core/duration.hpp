@@ -1,9 +1,9 @@
 #pragma once
 
-#include <string_view>
-
 #include "core/time.hpp"
 #include "sys/result.hpp"
+
+#include <string_view>
 
 namespace reapctl::core {
 

@@ -1,11 +1,11 @@
 #pragma once
 
+#include "core/report.hpp"
+#include "core/supervision.hpp"
+
 #include <csignal>
 #include <optional>
 #include <set>
-
-#include "core/report.hpp"
-#include "core/supervision.hpp"
 
 /// The one place that turns a wait status into an ExitStatus, and that into what reapctl itself exits with.
 namespace reapctl::core {

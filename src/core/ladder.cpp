@@ -1,18 +1,21 @@
 #include "core/ladder.hpp"
 
-#include <algorithm>
-#include <csignal>
-
 #include "core/duration.hpp"
 #include "core/signal_name.hpp"
+
+#include <algorithm>
+#include <csignal>
 
 namespace reapctl::core {
 namespace {
 
-sys::Error bad_ladder(std::string reason) { return {.code = 0, .operation = std::move(reason), .subject = {}}; }
+sys::Error bad_ladder(std::string reason) {
+  return {.code = 0, .operation = std::move(reason), .subject = {}};
+}
 
 sys::Error unknown_signal(std::string_view name) {
-  return bad_ladder("unknown signal \"" + std::string(name) + "\", expected a name or number such as INT, SIGTERM or 15");
+  return bad_ladder("unknown signal \"" + std::string(name) +
+                    "\", expected a name or number such as INT, SIGTERM or 15");
 }
 
 /// One "A/B:BOUND" that is not KILL.

@@ -1,12 +1,12 @@
 #pragma once
 
+#include "core/time.hpp"
+#include "sys/result.hpp"
+
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "core/time.hpp"
-#include "sys/result.hpp"
 
 /// The ladder: graceful signals with bounds, then SIGKILL until nothing is left. Pure; who is signalled and how is
 /// engine/tree's business.
@@ -45,8 +45,8 @@ struct LadderState {
   std::size_t rung = 0;  ///< in phase graceful: which one
   int requests = 0;      ///< the first starts, the second goes on to the next rung, the third kills
   TimePoint requested_at;
-  TimePoint next_at;   ///< when time alone will do something
-  TimePoint kill_by;   ///< killing begins no later than this; TimePoint::max() when there is no limit
+  TimePoint next_at;  ///< when time alone will do something
+  TimePoint kill_by;  ///< killing begins no later than this; TimePoint::max() when there is no limit
   TimePoint killing_since;
   bool operator==(const LadderState&) const = default;
 };
@@ -76,7 +76,7 @@ struct LadderStep {
 
 /// What a pass of killing found.
 struct Census {
-  int living = 0;                ///< still alive after the pass
+  int living = 0;                        ///< still alive after the pass
   std::optional<TimePoint> newest_kill;  ///< when the youngest of the living got its first SIGKILL
 };
 

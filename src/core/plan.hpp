@@ -1,16 +1,15 @@
 #pragma once
 
-#include <sys/types.h>
+#include "core/exit_status.hpp"
+#include "core/report.hpp"
+#include "core/supervision.hpp"
 
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <sys/types.h>
 #include <vector>
-
-#include "core/exit_status.hpp"
-#include "core/report.hpp"
-#include "core/supervision.hpp"
 
 /// What a run is to do: complete and validated, every default filled in.
 namespace reapctl::core {

@@ -14,8 +14,8 @@ SignalUse classify(const ReceivedSignal& received, const SignalContext& context,
     case SIGCONT: return SignalUse::ignore;
     default: break;
   }
-  const bool reached_command = received.from_kernel && context.shared_group &&
-                               !(received.number == SIGHUP && context.session_leader);
+  const bool reached_command =
+      received.from_kernel && context.shared_group && !(received.number == SIGHUP && context.session_leader);
   if (reached_command) {
     return received.number == SIGINT && plan.stop_on.contains(SIGINT) ? SignalUse::typed_interrupt : SignalUse::ignore;
   }

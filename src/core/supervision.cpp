@@ -168,7 +168,8 @@ class Transition {
     state_.interrupts = in_a_row ? state_.interrupts + 1 : 1;
     state_.last_interrupt = now_;
     if (state_.interrupts == 2) actions_.push_back(RunAction::hint);
-    if (state_.interrupts >= 3) begin_stop({.kind = RunEventKind::stop_signal, .signal = SIGINT, .sender_pid = {}, .census = {}});
+    if (state_.interrupts >= 3)
+      begin_stop({.kind = RunEventKind::stop_signal, .signal = SIGINT, .sender_pid = {}, .census = {}});
   }
 
   void begin_stop(const RunEvent& event) {
@@ -263,6 +264,8 @@ std::optional<TimePoint> next_deadline(const RunState& state) {
   return next;
 }
 
-Millis graceful_share(Millis stop_timeout) { return stop_timeout - std::min(stop_timeout / 10, Millis(1000)); }
+Millis graceful_share(Millis stop_timeout) {
+  return stop_timeout - std::min(stop_timeout / 10, Millis(1000));
+}
 
 }  // namespace reapctl::core

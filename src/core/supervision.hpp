@@ -1,11 +1,11 @@
 #pragma once
 
-#include <optional>
-#include <vector>
-
 #include "core/ladder.hpp"
 #include "core/report.hpp"
 #include "core/time.hpp"
+
+#include <optional>
+#include <vector>
 
 /// The state machine of one run: what to do about each thing that can happen, in each phase. Pure and total; it
 /// decides, the runner acts.
@@ -42,7 +42,7 @@ struct RunState {
   LadderState ladder;
   std::optional<Stop> stop;
   bool main_alive = false;
-  bool released = false;         ///< --leftovers leave, and somebody is left
+  bool released = false;  ///< --leftovers leave, and somebody is left
   bool stop_timeout_hit = false;
   std::optional<TimePoint> run_deadline;
   std::optional<TimePoint> stop_deadline;
@@ -53,15 +53,15 @@ struct RunState {
 enum class RunEventKind {
   started,
   start_failed,
-  stop_signal,        ///< a signal of --stop-on that did not come from the keyboard
-  typed_interrupt,    ///< ^C: the command in our process group has it already
-  die_with,           ///< the process or pipe of --die-with is gone
-  tick,               ///< the deadline of next_deadline() has come
-  main_exited,        ///< the main command was reaped
-  tree_changed,       ///< some other process was reaped
-  tree_empty,         ///< the last process was reaped
-  census,             ///< a pass of killing is over
-  removed,            ///< the work directory is gone, or what could be deleted of it
+  stop_signal,      ///< a signal of --stop-on that did not come from the keyboard
+  typed_interrupt,  ///< ^C: the command in our process group has it already
+  die_with,         ///< the process or pipe of --die-with is gone
+  tick,             ///< the deadline of next_deadline() has come
+  main_exited,      ///< the main command was reaped
+  tree_changed,     ///< some other process was reaped
+  tree_empty,       ///< the last process was reaped
+  census,           ///< a pass of killing is over
+  removed,          ///< the work directory is gone, or what could be deleted of it
 };
 
 struct RunEvent {

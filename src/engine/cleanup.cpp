@@ -1,11 +1,10 @@
 #include "engine/cleanup.hpp"
 
-#include <unistd.h>
+#include "sys/result.hpp"
 
 #include <cerrno>
+#include <unistd.h>
 #include <utility>
-
-#include "sys/result.hpp"
 
 namespace reapctl::engine {
 

@@ -1,14 +1,14 @@
 #pragma once
 
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "core/plan.hpp"
 #include "core/report.hpp"
 #include "core/time.hpp"
 #include "engine/remover.hpp"
 #include "engine/workdir.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace reapctl::engine {
 
@@ -18,7 +18,8 @@ class Cleanup {
   Cleanup(const core::RunPlan& plan, std::optional<Workdir>& workdir, std::vector<std::string>& warnings)
       : plan_(plan), workdir_(workdir), warnings_(warnings) {}
 
-  /// Begins. Returns a descriptor that becomes readable when the directory is gone, or -1 if nothing is left to wait for.
+  /// Begins. Returns a descriptor that becomes readable when the directory is gone, or -1 if nothing is left to wait
+  /// for.
   int start(bool succeeded, core::TimePoint now);
 
   /// Ends it: for good, or because time is up.

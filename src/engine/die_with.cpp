@@ -1,12 +1,11 @@
 #include "engine/die_with.hpp"
 
+#include "sys/pid_fd.hpp"
+
+#include <cerrno>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
-
-#include "sys/pid_fd.hpp"
 
 namespace reapctl::engine {
 namespace {
@@ -28,7 +27,8 @@ sys::Result<DieWithWatch> watch_process(pid_t pid) {
 sys::Result<DieWithWatch> watch_parent() {
   const pid_t parent = ::getppid();
   if (parent == 0) {
-    return sys::Error{.code = 0, .operation = "the parent is outside of this PID namespace and cannot be watched", .subject = {}};
+    return sys::Error{
+        .code = 0, .operation = "the parent is outside of this PID namespace and cannot be watched", .subject = {}};
   }
   auto watch = watch_process(parent);
   // The pid may have been reused between the two calls; if we still have the same parent, it was not.

@@ -1,18 +1,20 @@
 #include "engine/ledger.hpp"
 
-#include <algorithm>
-#include <utility>
-
 #include "core/exit_status.hpp"
 #include "core/signal_name.hpp"
 #include "proc/describe.hpp"
 #include "proc/host.hpp"
 #include "proc/listening.hpp"
 
+#include <algorithm>
+#include <utility>
+
 namespace reapctl::engine {
 namespace {
 
-std::int64_t millis(const timeval& time) { return std::int64_t{time.tv_sec} * 1000 + time.tv_usec / 1000; }
+std::int64_t millis(const timeval& time) {
+  return std::int64_t{time.tv_sec} * 1000 + time.tv_usec / 1000;
+}
 
 void add(core::ResourceUsage& sum, const core::ResourceUsage& more) {
   sum.utime_ms += more.utime_ms;

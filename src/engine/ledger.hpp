@@ -1,15 +1,14 @@
 #pragma once
 
-#include <sys/types.h>
-
-#include <map>
-#include <optional>
-
 #include "core/ladder.hpp"
 #include "core/report.hpp"
 #include "engine/tree.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/children.hpp"
+
+#include <map>
+#include <optional>
+#include <sys/types.h>
 
 namespace reapctl::engine {
 

@@ -1,17 +1,16 @@
 #include "engine/output.hpp"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "sys/descriptors.hpp"
 
 #include <cerrno>
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <memory>
-
-#include "sys/descriptors.hpp"
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace reapctl::engine {
 namespace {
@@ -111,7 +110,8 @@ sys::Result<void> ReportOutput::replace(std::string_view text) const {
   const std::string fresh = "." + name_ + "." + std::to_string(::getpid());
   struct stat old {};
   const bool exists = ::fstatat(fd_.get(), name_.c_str(), &old, 0) == 0;
-  const sys::UniqueFd file(::openat(fd_.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+  const sys::UniqueFd file(
+      ::openat(fd_.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
   if (!file.valid()) return sys::last_error("create", fresh);
   sys::Result<void> written = write_stream(file.get(), text, -1);
   if (written && exists && ::fchmod(file.get(), old.st_mode & 07777U) != 0) written = sys::last_error("chmod", fresh);
@@ -133,7 +133,8 @@ sys::Result<EventOutput> EventOutput::open(const core::OutputTarget& target) {
       break;
     }
     case core::OutputTarget::Kind::file:
-      output.fd_.reset(::open(target.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666));
+      output.fd_.reset(
+          ::open(target.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666));
       if (!output.fd_.valid()) return sys::last_error("open", target.path);
       break;
   }

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <optional>
-#include <string>
-#include <string_view>
-
 #include "core/plan.hpp"
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
 
 namespace reapctl::engine {
 

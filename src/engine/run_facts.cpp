@@ -1,17 +1,16 @@
 #include "engine/run_facts.hpp"
 
-#include <fcntl.h>
-#include <sys/random.h>
-#include <unistd.h>
+#include "proc/host.hpp"
+#include "proc/origin.hpp"
+#include "sys/descriptors.hpp"
 
 #include <algorithm>
 #include <array>
 #include <climits>
 #include <cstdint>
-
-#include "proc/host.hpp"
-#include "proc/origin.hpp"
-#include "sys/descriptors.hpp"
+#include <fcntl.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 namespace reapctl::engine {
 
@@ -28,7 +27,9 @@ std::string new_run_id() {
   return id;
 }
 
-std::string cookie(const std::string& run_id) { return "REAPCTL_COOKIE_" + run_id + "=1"; }
+std::string cookie(const std::string& run_id) {
+  return "REAPCTL_COOKIE_" + run_id + "=1";
+}
 
 core::Environment command_environment(const core::RunPlan& plan, const std::string& run_id,
                                       const std::optional<Workdir>& workdir) {

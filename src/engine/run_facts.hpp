@@ -1,15 +1,15 @@
 #pragma once
 
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "core/environment.hpp"
 #include "core/plan.hpp"
 #include "core/report.hpp"
 #include "engine/workdir.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/result.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace reapctl::engine {
 

@@ -1,14 +1,13 @@
 #include "engine/run_loop.hpp"
 
-#include <sys/epoll.h>
-
-#include <algorithm>
-#include <csignal>
-
 #include "core/exit_status.hpp"
 #include "core/signal_name.hpp"
 #include "sys/pid_fd.hpp"
 #include "sys/signals.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <sys/epoll.h>
 
 namespace reapctl::engine {
 namespace {
@@ -17,7 +16,9 @@ namespace {
 /// come as fast as they are reaped (fact 20).
 constexpr std::size_t kReapBatch = 256;
 
-core::Millis to_millis(core::Clock::duration duration) { return std::chrono::duration_cast<core::Millis>(duration); }
+core::Millis to_millis(core::Clock::duration duration) {
+  return std::chrono::duration_cast<core::Millis>(duration);
+}
 
 std::optional<pid_t> sender_of(const signalfd_siginfo& info) {
   // The kernel sends in nobody's name, and a sender outside of this PID namespace shows as 0.
@@ -133,8 +134,8 @@ void RunLoop::on_job_stop() {
   if (undecided && resources_.signals.shared_group) sys::stop_self();
 }
 
-/// A command that has stopped stops us, or the shell would wait for ever. In an orphaned group nobody could continue us,
-/// so there the kernel ignores the signal; whoever still runs then continues the command.
+/// A command that has stopped stops us, or the shell would wait for ever. In an orphaned group nobody could continue
+/// us, so there the kernel ignores the signal; whoever still runs then continues the command.
 void RunLoop::follow_stopped_main() {
   if (!resources_.signals.shared_group || !state_.main_alive || state_.phase != core::RunPhase::running) return;
   if (!sys::is_stopped(resources_.main.pid)) return;
@@ -190,7 +191,8 @@ void RunLoop::main_ended(const sys::ChildEnd& child) {
   report_.main->duration = to_millis(now_ - main_started_at_);
   report_.main->rusage = resource_usage(child.usage);
   ledger_.note_main(child);
-  emit(core::ExitedEvent{.pid = child.info.si_pid, .main = true, .code = report_.exit->code, .signal = report_.exit->signal});
+  emit(core::ExitedEvent{
+      .pid = child.info.si_pid, .main = true, .code = report_.exit->code, .signal = report_.exit->signal});
   state_.main_alive = false;
   // A command that never reaped its children leaves us their zombies, any number of them. They are no leftovers.
   while (!reap_ended() && tree_.living().empty()) {
@@ -235,7 +237,9 @@ void RunLoop::perform(core::RunAction action) {
   }
 }
 
-core::Millis RunLoop::since_stop() const { return to_millis(now_ - state_.ladder.requested_at); }
+core::Millis RunLoop::since_stop() const {
+  return to_millis(now_ - state_.ladder.requested_at);
+}
 
 void RunLoop::look() {
   report_.stop = core::StopReport{.requested_at = std::chrono::system_clock::now(),
@@ -273,7 +277,8 @@ void RunLoop::stopped() {
 
 void RunLoop::remove() {
   stopped();
-  const bool success = report_.exit && core::run_result(state_.stop, report_.exit, plan_.ok_exit) == core::RunResult::success;
+  const bool success =
+      report_.exit && core::run_result(state_.stop, report_.exit, plan_.ok_exit) == core::RunResult::success;
   const int fd = cleanup_.start(success, now_);
   if (fd >= 0 && resources_.loop.add(fd, EPOLLIN, kRemoval)) return;
   removed(false);

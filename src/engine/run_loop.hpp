@@ -1,11 +1,5 @@
 #pragma once
 
-#include <sys/signalfd.h>
-
-#include <deque>
-#include <optional>
-#include <string>
-
 #include "core/plan.hpp"
 #include "core/report.hpp"
 #include "core/signal_policy.hpp"
@@ -20,6 +14,11 @@
 #include "sys/children.hpp"
 #include "sys/event_loop.hpp"
 #include "sys/unique_fd.hpp"
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <sys/signalfd.h>
 
 namespace reapctl::engine {
 

@@ -1,18 +1,17 @@
 #include "engine/runner.hpp"
 
-#include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <utility>
-
 #include "core/exit_status.hpp"
 #include "engine/run_facts.hpp"
 #include "engine/run_loop.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/descriptors.hpp"
 #include "sys/terminal.hpp"
+
+#include <cerrno>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include <utility>
 
 namespace reapctl::engine {
 namespace {
@@ -30,13 +29,13 @@ sys::Result<RunResources> prepare(const core::RunPlan& plan, const std::string& 
     error.operation.insert(0, "--die-with: ");
     return error;
   }
-  RunResources resources{.loop = loop.take(),
-                         .signal_fd = signal_fd.take(),
-                         .die_with = die_with.take(),
-                         .workdir = {},
-                         .signals = {.shared_group = sys::has_controlling_terminal(),
-                                     .session_leader = ::getsid(0) == ::getpid()},
-                         .main = {}};
+  RunResources resources{
+      .loop = loop.take(),
+      .signal_fd = signal_fd.take(),
+      .die_with = die_with.take(),
+      .workdir = {},
+      .signals = {.shared_group = sys::has_controlling_terminal(), .session_leader = ::getsid(0) == ::getpid()},
+      .main = {}};
   if (auto added = resources.loop.add(resources.signal_fd.get(), EPOLLIN, kSignals); !added) return added.error();
   if (resources.die_with.fd >= 0) {
     auto added = resources.loop.add(resources.die_with.fd, resources.die_with.events, kDieWith);
@@ -66,7 +65,8 @@ void let_go(const RunResources& resources, const RunSetting& setting, std::vecto
   if (auto released = sys::release_inherited(std::move(keep), resources.loop.epoll_fd()); !released) {
     warnings.push_back("inherited descriptors stay open: cannot " + released.error().message());
   }
-  if (::chdir("/") != 0) warnings.push_back("the working directory stays in use: cannot " + sys::last_error("change to", "/").message());
+  if (::chdir("/") != 0)
+    warnings.push_back("the working directory stays in use: cannot " + sys::last_error("change to", "/").message());
 }
 
 void note_not_started(core::RunReport& report, const std::string& stage, int code) {

@@ -1,14 +1,14 @@
 #pragma once
 
-#include <functional>
-#include <vector>
-
 #include "core/event.hpp"
 #include "core/plan.hpp"
 #include "core/report.hpp"
 #include "sys/result.hpp"
 #include "sys/signals.hpp"
 #include "sys/unique_fd.hpp"
+
+#include <functional>
+#include <vector>
 
 namespace reapctl::engine {
 

@@ -1,18 +1,17 @@
 #include "engine/spawn.hpp"
 
-#include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
-#include <sys/prctl.h>
-#include <unistd.h>
+#include "sys/children.hpp"
 
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string_view>
-
-#include "sys/children.hpp"
+#include <sys/prctl.h>
+#include <unistd.h>
 
 namespace reapctl::engine {
 namespace {
@@ -21,13 +20,13 @@ namespace {
 /// are ready and makes system calls: nothing here may allocate.
 struct ChildPlan {
   const SpawnRequest* request = nullptr;
-  std::vector<std::string> candidates;     ///< files to try, in order of PATH
-  std::vector<char*> argv;                 ///< null-terminated
-  std::vector<char*> shell_argv;           ///< /bin/sh CANDIDATE ARG..., null-terminated
-  std::vector<const char*> environment;    ///< null-terminated
-  std::size_t executed = 0;                ///< out: the candidate tried last
-  const char* failed_stage = nullptr;      ///< out: null while all is well
-  int failed_errno = 0;                    ///< out
+  std::vector<std::string> candidates;   ///< files to try, in order of PATH
+  std::vector<char*> argv;               ///< null-terminated
+  std::vector<char*> shell_argv;         ///< /bin/sh CANDIDATE ARG..., null-terminated
+  std::vector<const char*> environment;  ///< null-terminated
+  std::size_t executed = 0;              ///< out: the candidate tried last
+  const char* failed_stage = nullptr;    ///< out: null while all is well
+  int failed_errno = 0;                  ///< out
 };
 
 constexpr char kShell[] = "/bin/sh";
@@ -48,7 +47,9 @@ std::vector<std::string> executable_candidates(const std::string& command) {
   }
 }
 
-char* writable(const std::string& text) { return const_cast<char*>(text.c_str()); }  // execve(2) does not write to it
+char* writable(const std::string& text) {
+  return const_cast<char*>(text.c_str());
+}  // execve(2) does not write to it
 
 ChildPlan make_plan(const SpawnRequest& request) {
   ChildPlan plan;
@@ -112,8 +113,8 @@ Spawned spawn(const SpawnRequest& request) {
   alignas(16) static std::array<std::byte, 64 * 1024> stack;
   int pid_fd = -1;
   Spawned spawned;
-  spawned.pid = ::clone(child_main, stack.data() + stack.size(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan,
-                        &pid_fd);
+  spawned.pid =
+      ::clone(child_main, stack.data() + stack.size(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pid_fd);
   if (spawned.pid < 0) {
     spawned.failed_stage = "fork";
     spawned.failed_errno = errno;

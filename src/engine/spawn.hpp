@@ -1,13 +1,12 @@
 #pragma once
 
-#include <sys/types.h>
-
-#include <string>
-#include <vector>
-
 #include "core/environment.hpp"
 #include "sys/signals.hpp"
 #include "sys/unique_fd.hpp"
+
+#include <string>
+#include <sys/types.h>
+#include <vector>
 
 namespace reapctl::engine {
 
@@ -18,15 +17,15 @@ struct SpawnRequest {
   sys::CallerSignals caller_signals;  ///< the command gets the mask and the SIGCHLD disposition the caller had
   bool own_group = false;
   bool no_new_privs = false;
-  int directory_fd = -1;        ///< the command's working directory; -1: the current one
-  std::vector<int> close_fds;   ///< closed before the exec
+  int directory_fd = -1;       ///< the command's working directory; -1: the current one
+  std::vector<int> close_fds;  ///< closed before the exec
 };
 
 struct Spawned {
   pid_t pid = -1;  ///< -1: there is no process, the stage says why
   sys::UniqueFd pid_fd;
-  std::string executable;       ///< the file that was executed
-  std::string failed_stage;     ///< empty: the command runs; else "fork", "chdir", "no-new-privs" or "exec"
+  std::string executable;    ///< the file that was executed
+  std::string failed_stage;  ///< empty: the command runs; else "fork", "chdir", "no-new-privs" or "exec"
   int failed_errno = 0;
 };
 

@@ -1,11 +1,10 @@
 #include "engine/tree.hpp"
 
-#include <unistd.h>
+#include "sys/pid_fd.hpp"
 
 #include <algorithm>
 #include <csignal>
-
-#include "sys/pid_fd.hpp"
+#include <unistd.h>
 
 namespace reapctl::engine {
 namespace {
@@ -145,7 +144,11 @@ Tree::Standing Tree::standing() {
 std::vector<core::Survivor> Tree::survivors() {
   std::vector<core::Survivor> survivors;
   for (const core::ProcessStat& process : living()) {
-    core::Survivor survivor{.pid = process.id.pid, .comm = process.comm, .state = process.state, .wchan = proc_.wchan(process.id.pid), .reason = {}};
+    core::Survivor survivor{.pid = process.id.pid,
+                            .comm = process.comm,
+                            .state = process.state,
+                            .wchan = proc_.wchan(process.id.pid),
+                            .reason = {}};
     if (const auto refused = refused_.find(process.id); refused != refused_.end()) {
       survivor.reason = "SIGKILL was refused with " + sys::errno_name(refused->second) + ": it runs with other rights";
     } else if (process.state == 'D') {

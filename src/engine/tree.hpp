@@ -1,19 +1,18 @@
 #pragma once
 
-#include <sys/types.h>
-
-#include <map>
-#include <optional>
-#include <set>
-#include <string>
-#include <vector>
-
 #include "core/ladder.hpp"
 #include "core/plan.hpp"
 #include "core/process.hpp"
 #include "core/report.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/result.hpp"
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <sys/types.h>
+#include <vector>
 
 namespace reapctl::engine {
 

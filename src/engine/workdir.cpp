@@ -1,11 +1,10 @@
 #include "engine/workdir.hpp"
 
+#include <climits>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <climits>
 
 namespace reapctl::engine {
 namespace {

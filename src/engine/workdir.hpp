@@ -1,11 +1,11 @@
 #pragma once
 
-#include <string>
-
 #include "core/plan.hpp"
 #include "sys/directory.hpp"
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
+
+#include <string>
 
 namespace reapctl::engine {
 

@@ -1,10 +1,9 @@
 #include "sys/children.hpp"
 
+#include <cerrno>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cerrno>
 
 namespace reapctl::sys {
 namespace {
@@ -27,11 +26,17 @@ bool has_children() {
   return ::syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, nullptr) == 0 || errno != ECHILD;
 }
 
-std::optional<ChildEnd> peek_ended_child() { return wait_for(P_ALL, 0, WEXITED | WNOWAIT); }
+std::optional<ChildEnd> peek_ended_child() {
+  return wait_for(P_ALL, 0, WEXITED | WNOWAIT);
+}
 
-std::optional<ChildEnd> peek_ended(pid_t pid) { return wait_for(P_PID, pid, WEXITED | WNOWAIT); }
+std::optional<ChildEnd> peek_ended(pid_t pid) {
+  return wait_for(P_PID, pid, WEXITED | WNOWAIT);
+}
 
-std::optional<ChildEnd> reap(pid_t pid) { return wait_for(P_PID, pid, WEXITED); }
+std::optional<ChildEnd> reap(pid_t pid) {
+  return wait_for(P_PID, pid, WEXITED);
+}
 
 void wait_and_reap(pid_t pid) {
   siginfo_t info{};
@@ -39,6 +44,8 @@ void wait_and_reap(pid_t pid) {
   }
 }
 
-bool is_stopped(pid_t pid) { return wait_for(P_PID, pid, WSTOPPED | WNOWAIT).has_value(); }
+bool is_stopped(pid_t pid) {
+  return wait_for(P_PID, pid, WSTOPPED | WNOWAIT).has_value();
+}
 
 }  // namespace reapctl::sys

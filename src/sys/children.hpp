@@ -1,10 +1,9 @@
 #pragma once
 
-#include <sys/resource.h>
-#include <sys/types.h>
-
 #include <csignal>
 #include <optional>
+#include <sys/resource.h>
+#include <sys/types.h>
 
 namespace reapctl::sys {
 

@@ -1,20 +1,20 @@
 #include "sys/descriptors.hpp"
 
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <climits>
-#include <cstdlib>
-
 namespace reapctl::sys {
 
 void occupy_standard_descriptors() {
   // One poll(2) tells about all three: POLLNVAL for a closed one.
-  pollfd standard[3] = {{.fd = 0, .events = 0, .revents = 0}, {.fd = 1, .events = 0, .revents = 0}, {.fd = 2, .events = 0, .revents = 0}};
+  pollfd standard[3] = {
+      {.fd = 0, .events = 0, .revents = 0}, {.fd = 1, .events = 0, .revents = 0}, {.fd = 2, .events = 0, .revents = 0}};
   if (::poll(standard, 3, 0) <= 0) return;
   for (const pollfd& entry : standard) {
     if ((entry.revents & POLLNVAL) == 0) continue;
@@ -23,7 +23,9 @@ void occupy_standard_descriptors() {
   }
 }
 
-bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
+bool is_open(int fd) {
+  return ::fcntl(fd, F_GETFD) >= 0;
+}
 
 Result<std::vector<int>> open_descriptors() {
   DIR* directory = ::opendir("/proc/self/fd");

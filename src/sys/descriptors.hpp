@@ -1,10 +1,10 @@
 #pragma once
 
-#include <span>
-#include <vector>
-
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
+
+#include <span>
+#include <vector>
 
 namespace reapctl::sys {
 

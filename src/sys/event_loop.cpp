@@ -1,9 +1,8 @@
 #include "sys/event_loop.hpp"
 
+#include <algorithm>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
-
-#include <algorithm>
 
 namespace reapctl::sys {
 namespace {

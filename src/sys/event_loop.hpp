@@ -1,11 +1,11 @@
 #pragma once
 
+#include "sys/result.hpp"
+#include "sys/unique_fd.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
-
-#include "sys/result.hpp"
-#include "sys/unique_fd.hpp"
 
 namespace reapctl::sys {
 

@@ -1,11 +1,10 @@
 #pragma once
 
-#include <sys/types.h>
-
-#include <csignal>
-
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
+
+#include <csignal>
+#include <sys/types.h>
 
 namespace reapctl::sys {
 

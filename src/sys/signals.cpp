@@ -48,6 +48,8 @@ void die_of(int signal) {
   (void)pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
-void stop_self() { (void)::kill(::getpid(), SIGTSTP); }
+void stop_self() {
+  (void)::kill(::getpid(), SIGTSTP);
+}
 
 }  // namespace reapctl::sys

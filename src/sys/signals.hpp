@@ -1,12 +1,11 @@
 #pragma once
 
-#include <sys/signalfd.h>
+#include "sys/result.hpp"
+#include "sys/unique_fd.hpp"
 
 #include <csignal>
 #include <optional>
-
-#include "sys/result.hpp"
-#include "sys/unique_fd.hpp"
+#include <sys/signalfd.h>
 
 namespace reapctl::sys {
 

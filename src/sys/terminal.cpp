@@ -1,8 +1,8 @@
 #include "sys/terminal.hpp"
 
-#include <fcntl.h>
-
 #include "sys/unique_fd.hpp"
+
+#include <fcntl.h>
 
 namespace reapctl::sys {
 

@@ -45,8 +45,7 @@ TEST(ReportJson, KeysAreInTheOrderOfTheContract) {
 TEST(ReportJson, AnEmptyReportHasNullsAndEmptyArrays) {
   core::RunReport report;
   report.run_id = "C71E";
-  report.exit.failed_stage = "exec";
-  report.exit.failed_errno = ENOENT;
+  report.exit = core::ExitStatus{.failed_stage = "exec", .failed_errno = ENOENT};
   const Json json = rendered(report);
   for (const char* key : {"host", "boot_id", "main", "stop", "workdir", "output"})
     EXPECT_TRUE(json[key].is_null()) << key;
@@ -180,8 +179,11 @@ TEST(ReportJson, EveryWordIsInTheSchema) {
     report.stop->cause = static_cast<core::StopCause>(i);
     (void)rendered(report);
   }
+  report.exit.reset();
+  EXPECT_TRUE(rendered(report)["exit"].is_null()) << "a main command that could not be killed";
+  report.exit.emplace();
   for (int i = 0; i <= static_cast<int>(core::ExitKind::not_started); ++i) {
-    report.exit.kind = static_cast<core::ExitKind>(i);
+    report.exit->kind = static_cast<core::ExitKind>(i);
     (void)rendered(report);
   }
   for (int i = 0; i <= static_cast<int>(core::SignalAction::ignored); ++i) {

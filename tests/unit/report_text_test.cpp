@@ -46,7 +46,7 @@ TEST(ReportText, TheFirstLineSaysHowItEnded) {
   EXPECT_EQ(ended(core::RunResult::overlap, 75),
             "reapctl: make (C71E) was not started: another run holds its lock, exit 75");
   EXPECT_EQ(ended(core::RunResult::success, 125), "reapctl: make (C71E) exited 0 after 2.4s, exit 125");
-  report.exit.signal = 11;
+  report.exit->signal = 11;
   EXPECT_EQ(ended(core::RunResult::signal, 139), "reapctl: make (C71E) was killed by SEGV after 2.4s, exit 139");
   EXPECT_EQ(ended(core::RunResult::core_dump, 139), "reapctl: make (C71E) dumped core on SEGV after 2.4s, exit 139");
   report.stop = core::StopReport{.signal = 15, .sender_pid = 77, .after = core::Millis(900)};
