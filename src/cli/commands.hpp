@@ -1,21 +1,35 @@
 #pragma once
 
-#include "cli/run_options.hpp"
+#include "cli/options.hpp"
 #include "sys/signals.hpp"
 
+#include <span>
 #include <string>
 #include <vector>
 
-/// One function a command: each takes what was parsed and returns the exit status.
+/// The commands: each takes what was parsed and returns the exit status.
 namespace reapctl::cli {
 
-struct GlobalOptions {
-  bool verbose = false;
+/// One call of reapctl.
+struct Invocation {
+  GivenOptions given;
+  std::vector<std::string> operands;  ///< words that are no options; for `run` the command with its arguments
+  sys::CallerSignals caller_signals;
 };
 
-[[nodiscard]] int run_command(const GivenOptions& given, std::vector<std::string> command, const GlobalOptions& global,
-                              const sys::CallerSignals& caller_signals);
+struct Command {
+  std::string_view name;
+  const char* summary;   ///< a line for `reapctl --help`
+  const char* about;     ///< what its own help begins with: examples first
+  const char* operands;  ///< what they are called in the help; empty for none
+  bool wraps;            ///< the operands are a command, to be passed on byte for byte
+  std::span<const OptionRow> options;
+  int (*run)(const Invocation& invocation);
+};
 
-[[nodiscard]] int schema_command(const std::string& name);
+[[nodiscard]] std::span<const Command> commands();
+
+[[nodiscard]] int run_command(const Invocation& invocation);
+[[nodiscard]] int schema_command(const Invocation& invocation);
 
 }  // namespace reapctl::cli

@@ -2,7 +2,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/messages.hpp"
-#include "cli/run_options.hpp"
+#include "cli/options.hpp"
 #include "cli/split.hpp"
 #include "core/exit_status.hpp"
 #include "sys/descriptors.hpp"
@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <sys/auxv.h>
 #include <vector>
@@ -26,119 +27,96 @@ constexpr char kAbout[] =
     "Examples:\n"
     "  reapctl run -- nginx -g 'daemon off;'     stop it with SIGTERM: all of it ends, then a report\n"
     "  reapctl run -t 10m -- pytest -n 4         a limit for the whole tree, exit 124\n"
-    "  reapctl schema report                     what the report looks like";
+    "  reapctl schema report                     what the report looks like\n"
+    "\n"
+    "Usage: reapctl COMMAND [OPTIONS], and reapctl COMMAND --help";
 
-constexpr char kAboutRun[] =
-    "Runs a command, supervises it and everything it starts, leaves nothing behind, prints a report.\n"
-    "\n"
-    "Examples:\n"
-    "  reapctl run -- ./server                            ^C or SIGTERM stops the whole tree\n"
-    "  reapctl run -t 1h --report none -- backup --full   no report, exit 124 after an hour\n"
-    "  reapctl run --report-format text -- make test      a summary for people\n"
-    "\n"
-    "Usage: reapctl run [OPTIONS] [--] COMMAND [ARG...]\n"
-    "\n"
-    "Exit: the command's own; 128+N if signal N killed it; 124 timeout; 125 reapctl failed or something survived;\n"
-    "126 not executable; 127 not found. Durations: 250ms 5s 1.5h 2d. Tuning options can be set in the environment,\n"
-    "as REAPCTL_OPT_STOP_TIMEOUT=8s.";
-
-/// CLI11's usage line would call the command's words TEXT; ours is in the description.
+/// CLI11's own usage line would know nothing of the wrapped command; ours is in the description.
 class Formatter : public CLI::Formatter {
  public:
   Formatter() { column_width(34); }
   std::string make_usage(const CLI::App* /*app*/, std::string /*name*/) const override { return "\n"; }
 };
 
-std::string version() {
-  return std::string("reapctl ") + kVersion + " (" + kRevision + ", " + kLinkage + ")";
-}
-
 int fail(const std::string& message) {
   say_error(message);
   return core::kExitFailure;
 }
 
-class Program {
- public:
-  int run(const std::vector<std::string>& arguments, const sys::CallerSignals& caller_signals) {
-    define();
-    const auto command = find_command(arguments);
-    std::vector<std::string> words = arguments;
-    std::vector<std::string> wrapped;
-    if (command < arguments.size() && arguments[command] == "run") {
-      add_run_options(*run_, given_);
-      const auto after = arguments.begin() + static_cast<std::ptrdiff_t>(command) + 1;
-      auto split = split_command(*run_, {after, arguments.end()});
-      if (!split) return fail("run: " + split.error().message());
-      words.assign(arguments.begin(), after);
-      words.insert(words.end(), split->options.begin(), split->options.end());
-      wrapped = std::move(split->command);
-    } else if (command < arguments.size() && arguments[command] != "schema") {
-      return fail("unknown command \"" + arguments[command] +
-                  "\": expected run or schema; to run a program: reapctl run -- " + arguments[command]);
-    }
-    if (const int status = parse(words); status >= 0) return status;
-    if (run_->parsed()) {
-      for (const OptionRow& row : run_option_rows()) given_.add_from_environment(row);
-      return run_command(given_, std::move(wrapped), {.verbose = verbose_}, caller_signals);
-    }
-    return schema_command(schema_name_);
-  }
+std::vector<const OptionRow*> every(std::span<const OptionRow> rows) {
+  std::vector<const OptionRow*> all;
+  for (const OptionRow& row : rows) all.push_back(&row);
+  return all;
+}
 
- private:
-  void define() {
-    app_.set_help_flag("-h,--help", "This text");
-    app_.set_version_flag("-V,--version", version(), "Version, revision, static or dynamic");
-    app_.add_flag("-v,--verbose", verbose_, "Say on stderr what happens, as it happens");
-    app_.add_option("--color", color_, "auto, always or never; NO_COLOR is heeded [auto]")
-        ->type_name("WHEN")
-        ->envname("REAPCTL_OPT_COLOR");
-    app_.formatter(std::make_shared<Formatter>());
-    app_.require_subcommand(1);
-    run_ = app_.add_subcommand("run", "Run a command, leave nothing behind, print a report");
-    run_->description(kAboutRun)->fallthrough();
-    schema_ = app_.add_subcommand("schema", "Print the JSON Schema of report or event");
-    schema_->fallthrough();
-    schema_->add_option("name", schema_name_, "report or event")->required()->type_name("NAME");
-  }
+bool mentions(const SplitArguments& split, std::string_view option) {
+  return std::any_of(split.mentioned.begin(), split.mentioned.end(),
+                     [&](const OptionRow* row) { return row->name == option; });
+}
 
-  /// Where the command stands: the first word that is no option, nor the value of --color.
-  static std::size_t find_command(const std::vector<std::string>& arguments) {
-    std::size_t at = 0;
-    while (at < arguments.size() && arguments[at].starts_with('-')) at += arguments[at] == "--color" ? 2U : 1U;
-    return at;
+/// The exit status if there is nothing more to do (help, version, an error), else nullopt.
+std::optional<int> parse(CLI::App& app, std::vector<std::string> words) {
+  app.formatter(std::make_shared<Formatter>());
+  std::reverse(words.begin(), words.end());  // CLI11 takes a vector from its end
+  try {
+    app.parse(std::move(words));
+  } catch (const CLI::Success& wanted) {
+    return app.exit(wanted) == 0 && std::fflush(stdout) == 0 ? 0 : core::kExitFailure;
+  } catch (const CLI::ParseError& error) {
+    return fail(error.what());
   }
+  return std::nullopt;
+}
 
-  /// The exit status if there is nothing more to do, else -1.
-  int parse(std::vector<std::string> words) {
-    std::reverse(words.begin(), words.end());  // CLI11 takes a vector from its end
-    try {
-      app_.parse(std::move(words));
-    } catch (const CLI::Success& wanted) {  // help or version
-      return app_.exit(wanted) == 0 && std::fflush(stdout) == 0 ? 0 : core::kExitFailure;
-    } catch (const CLI::RequiredError&) {
-      return fail("no command given: reapctl run [OPTIONS] [--] COMMAND [ARG...]; more with reapctl --help");
-    } catch (const CLI::ParseError& error) {
-      return fail(error.what());
+/// `reapctl --help`, `reapctl --version`, and reapctl without a command.
+int without_command(const SplitArguments& split) {
+  CLI::App app{kAbout, "reapctl"};
+  app.set_help_flag();  // the table has it
+  GivenOptions given;
+  for (const Command& command : commands()) app.add_subcommand(std::string(command.name), command.summary);
+  add_options(app, every(global_option_rows()), given);
+  if (const auto status = parse(app, split.options)) return *status;
+  return fail("no command given: reapctl run [OPTIONS] [--] COMMAND [ARG...]; more with reapctl --help");
+}
+
+std::optional<std::string> apply_color(const GivenOptions& given) {
+  const auto color = given.last("color");
+  if (!color || color->text == "auto") return std::nullopt;
+  if (color->text != "always" && color->text != "never") {
+    return color->source + " \"" + color->text + "\": expected one of auto, always, never";
+  }
+  set_color(color->text == "always" ? ColorMode::always : ColorMode::never);
+  return std::nullopt;
+}
+
+int with_command(const Command& command, const SplitArguments& outer, const sys::CallerSignals& caller_signals) {
+  std::vector<OptionRow> rows(command.options.begin(), command.options.end());
+  rows.insert(rows.end(), global_option_rows().begin(), global_option_rows().end());
+  const std::vector<std::string> words(outer.command.begin() + 1, outer.command.end());
+  Invocation invocation{.given = {}, .operands = {}, .caller_signals = caller_signals};
+  CLI::App app{command.about, "reapctl " + std::string(command.name)};
+  app.set_help_flag();  // the table has it
+  std::vector<std::string> option_words = outer.options;
+  std::vector<const OptionRow*> wanted = every(rows);
+  if (command.wraps) {
+    auto inner = split_command(rows, words);
+    if (!inner) return fail(std::string(command.name) + ": " + inner.error().message());
+    if (!mentions(*inner, "help")) {
+      wanted = outer.mentioned;
+      wanted.insert(wanted.end(), inner->mentioned.begin(), inner->mentioned.end());
     }
-    if (color_ == "always") {
-      set_color(ColorMode::always);
-    } else if (color_ == "never") {
-      set_color(ColorMode::never);
-    } else if (color_ != "auto") {
-      return fail("--color \"" + color_ + "\": expected one of auto, always, never");
-    }
-    return -1;
+    option_words.insert(option_words.end(), inner->options.begin(), inner->options.end());
+    invocation.operands = std::move(inner->command);
+  } else {
+    option_words.insert(option_words.end(), words.begin(), words.end());
+    if (*command.operands != '\0') app.add_option(command.operands, invocation.operands)->type_name("");
   }
-
-  CLI::App app_{kAbout, "reapctl"};
-  CLI::App* run_ = nullptr;
-  CLI::App* schema_ = nullptr;
-  GivenOptions given_;
-  bool verbose_ = false;
-  std::string color_ = "auto";
-  std::string schema_name_;
-};
+  add_options(app, wanted, invocation.given);
+  if (const auto status = parse(app, std::move(option_words))) return *status;
+  for (const OptionRow& row : rows) invocation.given.add_from_environment(row);
+  if (const auto error = apply_color(invocation.given)) return fail(*error);
+  return command.run(invocation);
+}
 
 }  // namespace
 
@@ -146,9 +124,20 @@ int main(int argc, char** argv) {
   const sys::CallerSignals caller_signals = sys::block_signals();
   sys::occupy_standard_descriptors();
   // With more rights than the caller, everything he controls (environment, paths, descriptors) would be a weapon.
-  if (::getauxval(AT_SECURE) != 0)
+  if (::getauxval(AT_SECURE) != 0) {
     return fail("refuses to run with raised privileges (set-uid, set-gid or capabilities)");
-  return Program().run({argv + 1, argv + argc}, caller_signals);
+  }
+  const auto split = split_command(global_option_rows(), {argv + std::min(argc, 1), argv + argc});
+  if (!split) return fail(split.error().message());
+  if (split->command.empty() || mentions(*split, "help") || mentions(*split, "version")) return without_command(*split);
+  const std::string& name = split->command.front();
+  const auto known =
+      std::find_if(commands().begin(), commands().end(), [&](const Command& command) { return command.name == name; });
+  if (known != commands().end()) return with_command(*known, *split, caller_signals);
+  std::string names;
+  for (const Command& command : commands()) names.append(names.empty() ? "" : ", ").append(command.name);
+  return fail("unknown command \"" + name + "\": expected one of " + names + "; to run a program: reapctl run -- " +
+              name);
 }
 
 }  // namespace reapctl::cli

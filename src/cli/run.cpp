@@ -42,26 +42,26 @@ void deliver(core::RunReport& report, const core::RunPlan& plan, engine::ReportO
 
 }  // namespace
 
-int run_command(const GivenOptions& given, std::vector<std::string> command, const GlobalOptions& global,
-                const sys::CallerSignals& caller_signals) {
-  if (command.empty()) return refuse("no command given: reapctl run [OPTIONS] [--] COMMAND [ARG...]");
-  const auto plan = make_run_plan(given, std::move(command));
+int run_command(const Invocation& invocation) {
+  if (invocation.operands.empty()) return refuse("no command given: reapctl run [OPTIONS] [--] COMMAND [ARG...]");
+  const auto plan = make_run_plan(invocation.given, invocation.operands);
   if (!plan) return refuse(plan.error().message());
   auto report_output = engine::ReportOutput::open(plan->report);
   if (!report_output) return refuse("--report: cannot " + report_output.error().message());
   auto event_output = engine::EventOutput::open(plan->events);
   if (!event_output) return refuse("--events: cannot " + event_output.error().message());
 
+  const bool verbose = invocation.given.has("verbose");
   engine::RunObserver observer;
-  if (event_output->wanted() || global.verbose) {
+  if (event_output->wanted() || verbose) {
     observer.event = [&](const core::Event& event) {
       const std::string line = report::to_json(event, plan->report_args);
       if (event_output->wanted()) event_output->write(line);
-      if (global.verbose) say(line);
+      if (verbose) say(line);
     };
   }
   observer.interrupt_hint = [] { say("once more to stop everything"); };
-  const engine::RunSetting setting{.caller_signals = caller_signals,
+  const engine::RunSetting setting{.caller_signals = invocation.caller_signals,
                                    .run_id = engine::new_run_id(),
                                    .keep_open = {report_output->descriptor(), event_output->descriptor()},
                                    .report_wanted = report_output->wanted()};

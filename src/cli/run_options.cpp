@@ -1,12 +1,6 @@
-#include "cli/run_options.hpp"
+#include "cli/options.hpp"
 
-#include <algorithm>
 #include <array>
-#include <cctype>
-#include <cstdlib>
-#include <utility>
-
-#include <CLI/CLI.hpp>
 
 namespace reapctl::cli {
 namespace {
@@ -53,62 +47,10 @@ constexpr std::array kRows = {
     OptionRow{"events", 0, "WHERE", kReport, "What happens, as it happens, one JSON a line: fd:N or a file", false},
 };
 
-std::string environment_name(std::string_view option) {
-  std::string name = "REAPCTL_OPT_";
-  for (const char letter : option) name += letter == '-' ? '_' : static_cast<char>(std::toupper(letter));
-  return name;
-}
-
 }  // namespace
 
 std::span<const OptionRow> run_option_rows() {
   return kRows;
-}
-
-void GivenOptions::add_from_environment(const OptionRow& row) {
-  if (!row.environment || has(row.name)) return;
-  const std::string variable = environment_name(row.name);
-  const char* value = std::getenv(variable.c_str());
-  if (value != nullptr && *value != '\0') values_[row.name].push_back({value, variable});
-}
-
-bool GivenOptions::has_on_command_line(const std::string& name) const {
-  const auto value = last(name);
-  return value && value->source.starts_with("--");
-}
-
-std::optional<GivenOptions::Value> GivenOptions::last(const std::string& name) const {
-  const auto found = values_.find(name);
-  return found == values_.end() ? std::nullopt : std::optional(found->second.back());
-}
-
-std::vector<GivenOptions::Value> GivenOptions::all(const std::string& name) const {
-  const auto found = values_.find(name);
-  return found == values_.end() ? std::vector<Value>{} : found->second;
-}
-
-void add_run_options(CLI::App& command, GivenOptions& given) {
-  for (const OptionRow& row : kRows) {
-    std::string names = std::string("--").append(row.name);
-    if (row.letter != 0) names.insert(0, std::string("-").append(1, row.letter).append(","));
-    CLI::Option* option = nullptr;
-    if (*row.value == '\0') {
-      option = command.add_flag_callback(
-          names, [&given, &row] { given.add(row.name, ""); }, row.help);
-    } else {
-      option = command.add_option(
-          names,
-          [&given, &row](const CLI::results_t& values) {
-            for (const std::string& value : values) given.add(row.name, value);
-            return true;
-          },
-          row.help);
-      option->type_name(row.value)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-      option->allow_extra_args(false);  // one value an occurrence, and "[a,b]" is a value like any other
-      if (row.value_optional) option->expected(0, 1);
-    }
-    option->group(row.group);
-  }
 }
 
 }  // namespace reapctl::cli

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cli/run_options.hpp"
+#include "cli/options.hpp"
 #include "core/plan.hpp"
 #include "sys/result.hpp"
 

@@ -8,7 +8,8 @@
 
 namespace reapctl::cli {
 
-int schema_command(const std::string& name) {
+int schema_command(const Invocation& invocation) {
+  const std::string name = invocation.operands.empty() ? "" : invocation.operands.front();
   std::string known;
   for (const report::Schema& schema : report::schemas()) {
     if (schema.name == name) {

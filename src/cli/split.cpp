@@ -1,40 +1,57 @@
 #include "cli/split.hpp"
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
 
 namespace reapctl::cli {
 namespace {
 
-const CLI::Option* find_option(const CLI::App& app, const std::string& name) {
-  if (const CLI::Option* option = app.get_option_no_throw(name)) return option;
-  return app.get_parent() != nullptr ? find_option(*app.get_parent(), name) : nullptr;
+const OptionRow* find_long(std::span<const OptionRow> options, std::string_view name) {
+  const auto found =
+      std::find_if(options.begin(), options.end(), [&](const OptionRow& row) { return row.name == name; });
+  return found == options.end() ? nullptr : &*found;
 }
 
-bool needs_value(const CLI::Option& option) {
-  return option.get_items_expected_min() > 0;
+const OptionRow* find_letter(std::span<const OptionRow> options, char letter) {
+  const auto found =
+      std::find_if(options.begin(), options.end(), [&](const OptionRow& row) { return row.letter == letter; });
+  return found == options.end() ? nullptr : &*found;
 }
 
-enum class Word { complete, wants_value, unknown };
+bool needs_value(const OptionRow& row) {
+  return *row.value != '\0' && !row.value_optional;
+}
+
+struct Word {
+  std::vector<const OptionRow*> options;  ///< one, or several letters
+  bool known = true;
+  bool wants_value = false;  ///< the next word is its value
+};
 
 /// "--name", "--name=value", "-x", "-xvalue", "-xyz".
-Word classify(const CLI::App& app, const std::string& word) {
+Word read_word(std::span<const OptionRow> options, std::string_view word) {
+  Word read;
   if (word.starts_with("--")) {
     const auto equals = word.find('=');
-    const CLI::Option* option = find_option(app, word.substr(0, equals));
-    if (option == nullptr) return Word::unknown;
-    return needs_value(*option) && equals == std::string::npos ? Word::wants_value : Word::complete;
+    const OptionRow* option =
+        find_long(options, word.substr(2, equals == std::string_view::npos ? equals : equals - 2));
+    if (option == nullptr) return {.known = false};
+    return {.options = {option}, .wants_value = needs_value(*option) && equals == std::string_view::npos};
   }
   for (std::size_t at = 1; at < word.size(); ++at) {
-    const CLI::Option* option = find_option(app, std::string("-").append(1, word[at]));
-    if (option == nullptr) return Word::unknown;
-    if (needs_value(*option)) return at + 1 == word.size() ? Word::wants_value : Word::complete;
+    const OptionRow* option = find_letter(options, word[at]);
+    if (option == nullptr) return {.known = false};
+    read.options.push_back(option);
+    if (!needs_value(*option)) continue;
+    read.wants_value = at + 1 == word.size();
+    break;
   }
-  return Word::complete;
+  return read;
 }
 
 }  // namespace
 
-sys::Result<SplitArguments> split_command(const CLI::App& app, const std::vector<std::string>& arguments) {
+sys::Result<SplitArguments> split_command(std::span<const OptionRow> options,
+                                          const std::vector<std::string>& arguments) {
   SplitArguments split;
   std::size_t at = 0;
   for (; at < arguments.size(); ++at) {
@@ -44,15 +61,16 @@ sys::Result<SplitArguments> split_command(const CLI::App& app, const std::vector
       break;
     }
     if (word.size() < 2 || word.front() != '-') break;
-    const Word kind = classify(app, word);
-    if (kind == Word::unknown) {
+    const Word read = read_word(options, word);
+    if (!read.known) {
       return sys::Error{.code = 0,
                         .operation = "unknown option \"" + word +
-                                     "\": see reapctl run --help; an option of the command comes after the command",
+                                     "\": an option of the wrapped command comes after it; see reapctl run --help",
                         .subject = {}};
     }
+    for (const OptionRow* option : read.options) split.mentioned.push_back(option);
     split.options.push_back(word);
-    if (kind == Word::wants_value && at + 1 < arguments.size()) split.options.push_back(arguments[++at]);
+    if (read.wants_value && at + 1 < arguments.size()) split.options.push_back(arguments[++at]);
   }
   split.command.assign(arguments.begin() + static_cast<std::ptrdiff_t>(at), arguments.end());
   return split;

@@ -153,6 +153,8 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
     if (auto added = resources->loop.add(main.pid_fd.get(), EPOLLIN, kMainEnded); !added) {
       report.warnings.push_back("the end of the command is seen by SIGCHLD alone: cannot " + added.error().message());
     }
+    if (observer.event)
+      observer.event({.at = started_on, .what = core::StartedEvent{.pid = main.pid, .argv = plan.argv}});
     loop.begin(core::RunEventKind::started, started_at);
   }
   let_go(*resources, setting, report.warnings);

@@ -8,9 +8,6 @@ namespace reapctl::sys {
 sigset_t supervised_signals() {
   sigset_t set;
   sigfillset(&set);
-  sigdelset(&set, SIGTSTP);
-  sigdelset(&set, SIGTTIN);
-  sigdelset(&set, SIGTTOU);
   return set;
 }
 

@@ -15,9 +15,8 @@ struct CallerSignals {
   bool child_ignored = false;  ///< SIGCHLD was ignored; then the kernel would reap in our place
 };
 
-/// Blocks every signal in this process but those that stop a job (TSTP, TTIN, TTOU: ^Z must stop us like everybody
-/// in the group), and sets SIGCHLD to its default. Call it first thing in main: as PID 1 an unhandled early SIGTERM
-/// is simply lost.
+/// Blocks every signal in this process and sets SIGCHLD to its default. Call it first thing in main: as PID 1 an
+/// unhandled early SIGTERM is simply lost.
 [[nodiscard]] CallerSignals block_signals();
 
 /// The signals block_signals() blocks.

@@ -13,12 +13,12 @@ class App;
 
 namespace reapctl::cli {
 
-/// One option of `run`: the only place that lists it.
+/// One option: the only place that lists it.
 struct OptionRow {
-  const char* name;   ///< long name without dashes
-  char letter;        ///< short name, or 0
-  const char* value;  ///< what the value is called in the help; empty for a flag
-  const char* group;  ///< heading in the help
+  std::string_view name;  ///< long name without dashes
+  char letter;            ///< short name, or 0
+  const char* value;      ///< what the value is called in the help; empty for a flag
+  const char* group;      ///< heading in the help
   const char* help;
   bool environment;  ///< has the form REAPCTL_OPT_<NAME>: it only tunes
   bool repeatable = false;
@@ -26,6 +26,9 @@ struct OptionRow {
 };
 
 [[nodiscard]] std::span<const OptionRow> run_option_rows();
+
+/// The options that every command takes.
+[[nodiscard]] std::span<const OptionRow> global_option_rows();
 
 /// What was given, as text; nothing is interpreted yet.
 class GivenOptions {
@@ -50,7 +53,8 @@ class GivenOptions {
   std::map<std::string, std::vector<Value>> values_;
 };
 
-/// Adds the options of `run` to its CLI11 command; parsing fills in `given`, which must outlive it.
-void add_run_options(CLI::App& command, GivenOptions& given);
+/// Adds options to a CLI11 command; parsing fills in `given`, which must outlive it. Only those `wanted`: telling
+/// CLI11 about all costs a tenth of the start, and only the help needs them.
+void add_options(CLI::App& command, std::span<const OptionRow* const> wanted, GivenOptions& given);
 
 }  // namespace reapctl::cli
