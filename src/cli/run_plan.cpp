@@ -8,7 +8,9 @@
 #include <charconv>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <initializer_list>
+#include <system_error>
 #include <utility>
 
 namespace reapctl::cli {
@@ -150,6 +152,7 @@ class PlanMaker {
       if (colon == std::string::npos) reject(value, "expected SIG:SIG, or SIG:0 to drop it");
       const int from = signal(value, value.text.substr(0, colon));
       const std::string to = value.text.substr(colon + 1);
+      if (from == SIGKILL || from == SIGSTOP) reject(value, core::signal_name(from) + " cannot be received");
       if (plan_.stop_on.contains(from)) {
         reject(value, core::signal_name(from) +
                           " starts the ladder and is not forwarded; use -s to choose what the command gets");
@@ -255,7 +258,11 @@ class PlanMaker {
     }
     for (const Value& value : given_.all("remove")) {
       if (value.text.empty() || value.text.ends_with('/')) reject(value, "expected the path of a file");
-      plan_.remove_paths.push_back(value.text);
+      // Made absolute now: reapctl leaves the directory in which it was started.
+      std::error_code failure;
+      const auto path = std::filesystem::absolute(value.text, failure);
+      if (failure) reject(value, "the current directory cannot be found: " + failure.message());
+      plan_.remove_paths.push_back(path.string());
     }
   }
 

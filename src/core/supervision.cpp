@@ -198,6 +198,9 @@ class Transition {
     std::optional<Millis> limit;
     if (rules_.stop_timeout) limit = graceful_share(*rules_.stop_timeout);
     const LadderStep next = step(rules_.ladder, state_.ladder, event, now_, limit);
+    const bool killing_begins =
+        next.state.phase == LadderPhase::killing && state_.ladder.phase != LadderPhase::killing;
+    if (killing_begins && now_ >= next.state.kill_by) state_.stop_timeout_hit = true;
     state_.ladder = next.state;
     if (next.action == LadderAction::tell) actions_.push_back(RunAction::tell);
     if (next.action == LadderAction::kill) actions_.push_back(RunAction::kill);

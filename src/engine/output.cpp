@@ -33,6 +33,14 @@ sys::Result<void> write_stream(int fd, std::string_view text, int give_up_fd) {
   return {};
 }
 
+/// A descriptor of our own for an inherited one. From 3 on the command does not get it: whoever reads the report
+/// or the events sees their end when we are done.
+sys::Result<sys::UniqueFd> take_over(int fd) {
+  auto copy = sys::duplicate(fd);
+  if (copy && fd > 2 && ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return sys::last_error("fcntl", std::to_string(fd));
+  return copy;
+}
+
 struct DirectoryAndName {
   std::string directory;
   std::string name;
@@ -58,7 +66,7 @@ sys::Result<ReportOutput> ReportOutput::open(const core::OutputTarget& target) {
     case core::OutputTarget::Kind::file: return open_file(target.path);
     case core::OutputTarget::Kind::descriptor: break;
   }
-  auto copy = sys::duplicate(target.descriptor);
+  auto copy = take_over(target.descriptor);
   if (!copy) return copy.error();
   ReportOutput output;
   output.kind_ = Kind::stream;
@@ -83,6 +91,7 @@ sys::Result<ReportOutput> ReportOutput::open_file(const std::string& path) {
   }
   const auto [directory, name] = split(exists ? follow(path) : path);
   if (name.empty()) return sys::Error{.code = EISDIR, .operation = "open", .subject = path};
+  output.path_ = path;
   output.name_ = name;
   output.fd_.reset(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!output.fd_.valid()) return sys::last_error("open the directory of", path);
@@ -101,7 +110,7 @@ sys::Result<void> ReportOutput::write(std::string_view text, int give_up_fd) {
     case Kind::late_fifo: break;
   }
   const sys::UniqueFd fifo(::openat(fd_.get(), name_.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!fifo.valid()) return sys::last_error("open", name_);
+  if (!fifo.valid()) return sys::last_error("open", path_);
   return write_stream(fifo.get(), line, give_up_fd);
 }
 
@@ -112,11 +121,11 @@ sys::Result<void> ReportOutput::replace(std::string_view text) const {
   const bool exists = ::fstatat(fd_.get(), name_.c_str(), &old, 0) == 0;
   const sys::UniqueFd file(
       ::openat(fd_.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
-  if (!file.valid()) return sys::last_error("create", fresh);
+  if (!file.valid()) return sys::last_error("write", path_);
   sys::Result<void> written = write_stream(file.get(), text, -1);
-  if (written && exists && ::fchmod(file.get(), old.st_mode & 07777U) != 0) written = sys::last_error("chmod", fresh);
+  if (written && exists && ::fchmod(file.get(), old.st_mode & 07777U) != 0) written = sys::last_error("set the mode of", path_);
   if (written && ::renameat(fd_.get(), fresh.c_str(), fd_.get(), name_.c_str()) != 0) {
-    written = sys::last_error("replace", name_);
+    written = sys::last_error("replace", path_);
   }
   if (!written) (void)::unlinkat(fd_.get(), fresh.c_str(), 0);  // the first error is the one to tell
   return written;
@@ -127,7 +136,7 @@ sys::Result<EventOutput> EventOutput::open(const core::OutputTarget& target) {
   switch (target.kind) {
     case core::OutputTarget::Kind::none: break;
     case core::OutputTarget::Kind::descriptor: {
-      auto copy = sys::duplicate(target.descriptor);
+      auto copy = take_over(target.descriptor);
       if (!copy) return copy.error();
       output.fd_ = copy.take();
       break;

@@ -31,6 +31,7 @@ class ReportOutput {
 
   Kind kind_ = Kind::nowhere;
   sys::UniqueFd fd_;  ///< the stream, or the directory of the file
+  std::string path_;  ///< as given, for messages
   std::string name_;  ///< below the directory
 };
 

@@ -40,6 +40,7 @@ RunLoop::RunLoop(const core::RunPlan& plan, const RunObserver& observer, RunReso
 
 void RunLoop::begin(core::RunEventKind kind, core::TimePoint at) {
   now_ = main_started_at_ = at;
+  if (kind == core::RunEventKind::started) emit(core::StartedEvent{.pid = resources_.main.pid, .argv = plan_.argv});
   feed({.kind = kind});
 }
 

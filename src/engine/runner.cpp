@@ -143,6 +143,8 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   const core::TimePoint started_at = core::Clock::now();
   const core::WallTime started_on = std::chrono::system_clock::now();
   Spawned& main = resources->main = start(plan, setting, *resources, report.warnings);
+  // Before the first event: what the loop opens from here on, as for the removal, is not there to be closed.
+  let_go(*resources, setting, report.warnings);
   if (main.pid < 0) {
     note_not_started(report, main.failed_stage, main.failed_errno);
     loop.begin(core::RunEventKind::start_failed, started_at);
@@ -157,7 +159,6 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
       observer.event({.at = started_on, .what = core::StartedEvent{.pid = main.pid, .argv = plan.argv}});
     loop.begin(core::RunEventKind::started, started_at);
   }
-  let_go(*resources, setting, report.warnings);
   // Looked up now, while the command finds its feet: none of it is needed before the report.
   if (setting.report_wanted) add_surroundings(proc, report);
   loop.run();

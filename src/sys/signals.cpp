@@ -46,7 +46,12 @@ void die_of(int signal) {
 }
 
 void stop_self() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTSTP);
   (void)::kill(::getpid(), SIGTSTP);
+  (void)pthread_sigmask(SIG_UNBLOCK, &set, nullptr);  // here we stop, if we do
+  (void)pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
 }  // namespace reapctl::sys

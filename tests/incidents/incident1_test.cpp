@@ -1,0 +1,96 @@
+#include "support/process.hpp"
+#include "support/reapctl.hpp"
+
+#include <csignal>
+#include <filesystem>
+#include <string>
+
+#include <gtest/gtest.h>
+
+/// Incident 1, verifiers pull request 1816: cleaning up blocked the loop.
+namespace reapctl::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A command that leaves 20,000 one-byte files in 20 directories below its working directory: 21 with it.
+Args twenty_thousand_files(const Roster& roster, const std::string& then) {
+  return {"bash",
+          "-c",
+          R"(cd "$REAPCTL_WORKDIR" || exit 90
+             for d in {1..20}; do mkdir $d; for f in {1..1000}; do printf x > $d/$f; done; done
+             exec "$0" --ready "$1" ready=main $2)",
+          misbehave_path(),
+          roster.path(),
+          then};
+}
+
+class Incident1 : public testing::Test {
+ protected:
+  Incident1() { fs::create_directory(base_); }
+
+  void expect_deleted(const Outcome& outcome) const {
+    EXPECT_TRUE(fs::is_empty(base_));
+    EXPECT_EQ(outcome.report["workdir"]["files"], 20'000);
+    EXPECT_EQ(outcome.report["workdir"]["directories"], 21);
+    EXPECT_TRUE(outcome.report["workdir"]["errors"].empty());
+  }
+
+  TempDir directory_;
+  std::string base_ = directory_ / "base";
+  Roster roster_;
+};
+
+TEST_F(Incident1, TheLoopIsNotBlockedByTheDeletion) {
+  const Outcome outcome = run(run_of({"--workdir-base", base_}, twenty_thousand_files(roster_, "exit=0")));
+  EXPECT_EQ(outcome.code(), 0);
+  expect_deleted(outcome);
+  EXPECT_GE(outcome.report["workdir"]["threads"], 1);
+  const auto stall = outcome.report["loop"]["max_stall_us"].get<std::int64_t>();
+  RecordProperty("max_stall_us", static_cast<int>(stall));
+  // The promise is 5 ms on an idle machine. Here others share it: what is checked is that the loop did not delete,
+  // which takes as long as the report says.
+  EXPECT_LT(stall,
+            std::max<std::int64_t>(5'000, outcome.report["workdir"]["duration_ms"].get<std::int64_t>() * 1000 / 4));
+}
+
+TEST_F(Incident1, ASignalIsAnsweredDuringTheDeletion) {
+  TempDir events_directory;
+  const std::string events = events_directory / "events";
+  Gate gate;
+  Reapctl reapctl(run_of({"--workdir-base", base_, "--events", events},
+                         twenty_thousand_files(roster_, "await=" + gate.path() + " exit=0")));
+  // Word-splitting of `then` is the shell's: "await=FIFO exit=0".
+  const Process main = roster_.next();
+  gate.open();
+  // The command is reaped: from here on reapctl does nothing but delete.
+  EXPECT_TRUE(await([&] { return !read_stat(main.pid).has_value(); }));
+  reapctl.send(SIGTERM);
+  const Outcome outcome = reapctl.wait();
+  EXPECT_NE(read_file(events).find("\"signal\""), std::string::npos) << read_file(events);
+  EXPECT_EQ(outcome.report["exit"]["code"], 0);
+  expect_deleted(outcome);
+}
+
+TEST_F(Incident1, RequestsToStopDuringTheDeletionDoNotAbandonIt) {
+  Gate gate;
+  Reapctl reapctl(
+      run_of({"--workdir-base", base_}, twenty_thousand_files(roster_, "await=" + gate.path() + " exit=0")));
+  const Process main = roster_.next();
+  gate.open();
+  EXPECT_TRUE(await([&] { return !read_stat(main.pid).has_value(); }));
+  for (int i = 0; i < 3; ++i) reapctl.send(i % 2 == 0 ? SIGTERM : SIGINT);
+  expect_deleted(reapctl.wait());
+}
+
+TEST_F(Incident1, NoHelperThreadExistsBeforeTheLastProcessIsDead) {
+  Reapctl reapctl(run_of({"--workdir-base", base_}, misbehave(roster_, {"ready=main"})));
+  const Process main = roster_.next();
+  const pid_t supervisor = read_stat(main.pid).value_or(ProcStat{}).ppid;
+  EXPECT_EQ(read_stat(supervisor).value_or(ProcStat{}).threads, 1);
+  reapctl.send(SIGTERM);
+  EXPECT_EQ(reapctl.wait().code(), 130);
+}
+
+}  // namespace
+}  // namespace reapctl::test

@@ -1,0 +1,161 @@
+#include "support/process.hpp"
+#include "support/reapctl.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <fcntl.h>
+#include <stdexcept>
+#include <string>
+#include <unistd.h>
+#include <utility>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+/// Descriptors: what the command gets, and what reapctl holds open (fact 28a).
+namespace reapctl::test {
+namespace {
+
+struct Pipe {
+  Pipe() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("pipe");
+    reader = ends[0];
+    writer = ends[1];
+  }
+  ~Pipe() {
+    close_reader();
+    close_writer();
+  }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+  void close_reader() { ::close(std::exchange(reader, -1)); }
+  void close_writer() { ::close(std::exchange(writer, -1)); }
+  int reader = -1;
+  int writer = -1;
+};
+
+TEST(Descriptors, ReapctlsOwnNeverReachTheCommand) {
+  Roster roster;
+  TempDir directory;
+  Reapctl reapctl(
+      run_of({"--events", directory / "events", "--die-with", "parent"}, misbehave(roster, {"say-fds", "exit=0"})));
+  EXPECT_EQ(roster.next().role, "fds:0,1,2");
+  EXPECT_EQ(reapctl.wait().code(), 0);
+}
+
+TEST(Descriptors, TheCallersPassThrough) {
+  Roster roster;
+  Pipe pipe;
+  Launch launch = run_of({}, misbehave(roster, {"say-fds", "exit=0"}));
+  launch.fds = {{3, pipe.reader}, {7, pipe.writer}};
+  Reapctl reapctl(std::move(launch));
+  EXPECT_EQ(roster.next().role, "fds:0,1,2,3,7");
+  EXPECT_EQ(reapctl.wait().code(), 0);
+}
+
+struct CloseFds {
+  const char* option;
+  const char* open;
+};
+
+class CloseFdsOption : public testing::TestWithParam<CloseFds> {};
+
+TEST_P(CloseFdsOption, LeavesOnlyTheStandardOnesAndThoseNamed) {
+  Roster roster;
+  Pipe pipe;
+  Launch launch = run_of({GetParam().option}, misbehave(roster, {"say-fds", "exit=0"}));
+  launch.fds = {{3, pipe.reader}, {7, pipe.writer}, {90, pipe.writer}};
+  Reapctl reapctl(std::move(launch));
+  EXPECT_EQ(roster.next().role, GetParam().open);
+  EXPECT_EQ(reapctl.wait().code(), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Descriptors, CloseFdsOption,
+                         testing::Values(CloseFds{"--close-fds", "fds:0,1,2"},
+                                         CloseFds{"--close-fds=except:7", "fds:0,1,2,7"},
+                                         CloseFds{"--close-fds=except:3,90", "fds:0,1,2,3,90"}));
+
+TEST(Fact28a, AReaderOfTheCommandsOutputSeesEndOfFile) {
+  Roster roster;
+  Pipe pipe;
+  Pipe extra;
+  Launch launch = run_of({}, misbehave(roster, {"close=1,5", "ready=main"}));
+  launch.stdout_fd = pipe.writer;
+  launch.fds = {{5, extra.writer}};
+  Reapctl reapctl(std::move(launch));
+  pipe.close_writer();
+  extra.close_writer();
+  roster.await_roles({"main"});
+  // The command lives and has closed them; a copy that reapctl kept would make these reads wait for ever.
+  char byte = 0;
+  EXPECT_EQ(::read(pipe.reader, &byte, 1), 0);
+  EXPECT_EQ(::read(extra.reader, &byte, 1), 0);
+  reapctl.send(SIGTERM);
+  EXPECT_EQ(reapctl.wait().code(), 130);
+}
+
+TEST(Fact28a, AWriterToTheCommandsInputSeesABrokenPipe) {
+  Roster roster;
+  Pipe pipe;
+  Launch launch = run_of({}, misbehave(roster, {"close=0", "ready=main"}));
+  launch.stdin_fd = pipe.reader;
+  Reapctl reapctl(std::move(launch));
+  pipe.close_reader();
+  roster.await_roles({"main"});
+  const auto previous = ::signal(SIGPIPE, SIG_IGN);
+  EXPECT_TRUE(await([&] { return ::write(pipe.writer, "x", 1) < 0 && errno == EPIPE; }))
+      << "reapctl lets go a moment after the start";
+  ::signal(SIGPIPE, previous);
+  reapctl.send(SIGTERM);
+  EXPECT_EQ(reapctl.wait().code(), 130);
+}
+
+TEST(Fact28a, ALeftoverThatHoldsThePipeDoesNotHoldUpTheExit) {
+  Pipe pipe;
+  Launch launch = run_of({"--ladder", "INT:50ms,KILL"}, sh("trap '' INT; setsid sleep 60 & exit 4"));
+  launch.stdout_fd = pipe.writer;
+  launch.stderr_fd = pipe.writer;
+  Reapctl reapctl(std::move(launch));
+  pipe.close_writer();
+  EXPECT_EQ(reapctl.wait().code(), 4);
+  char byte = 0;
+  EXPECT_EQ(::read(pipe.reader, &byte, 1), 0) << "nobody has it any more";
+}
+
+TEST(Descriptors, AFullPipeDoesNotBlockTheStop) {
+  Roster roster;
+  Pipe pipe;
+  ::fcntl(pipe.writer, F_SETPIPE_SZ, 4096);
+  // The command is blocked in a write, stderr is the same full pipe, and nobody reads.
+  Launch launch{.args = {"run", "--report", "none", "--ladder", "INT:50ms,KILL", "--", "sh", "-c",
+                         "trap '' INT; " + misbehave_path() + " --ready " + roster.path() +
+                             " ready=main exit=0; exec cat /dev/zero"},
+                .stdout_fd = pipe.writer,
+                .stderr_fd = pipe.writer};
+  Reapctl reapctl(std::move(launch));
+  roster.await_roles({"main"});
+  reapctl.send(SIGTERM);
+  EXPECT_EQ(reapctl.wait().code(), 137);
+}
+
+TEST(Descriptors, StdoutAndStderrAreTheCommands) {
+  const Outcome outcome = run(run_of({}, sh("echo out; echo err >&2")));
+  EXPECT_EQ(outcome.out, "out\n");
+  EXPECT_EQ(outcome.err, "err\n");
+}
+
+TEST(Descriptors, NoNewPrivs) {
+  EXPECT_EQ(run(run_of({"--no-new-privs"}, {"grep", "NoNewPrivs", "/proc/self/status"})).out, "NoNewPrivs:\t1\n");
+  EXPECT_EQ(run(run_of({}, {"grep", "NoNewPrivs", "/proc/self/status"})).out, "NoNewPrivs:\t0\n");
+}
+
+TEST(Descriptors, LimitsAreThoseOfTheCaller) {
+  const Outcome outcome = run(run_of({}, sh("ulimit -n; ulimit -c; umask")));
+  EXPECT_EQ(outcome.out, run({.args = {"run", "--report", "none", "--", reapctl_path(), "run", "--report", "none", "--",
+                                       "sh", "-c", "ulimit -n; ulimit -c; umask"}})
+                             .out);
+}
+
+}  // namespace
+}  // namespace reapctl::test

@@ -1,0 +1,22 @@
+#include "support/strace.hpp"
+
+#include "support/tool.hpp"
+
+namespace reapctl::test {
+
+std::string strace_obstacle() {
+  switch (quiet_status({"strace", "-qq", "-o", "/dev/null", "-e", "trace=none", "true"})) {
+    case 0: return {};
+    case 127: return "strace is not installed";
+    default: return "tracing is not permitted here";
+  }
+}
+
+std::vector<std::string> strace(const std::string& log, const std::vector<std::string>& options) {
+  std::vector<std::string> command{"strace", "-qq", "-o", log};
+  command.insert(command.end(), options.begin(), options.end());
+  command.emplace_back("--");
+  return command;
+}
+
+}  // namespace reapctl::test
