@@ -21,7 +21,9 @@ constexpr std::array kGlobalRows = {
     OptionRow{"color", 0, "WHEN", kGeneral, "auto, always or never; NO_COLOR is heeded [auto]", true},
 };
 
-std::string version() { return std::string("reapctl ") + kVersion + " (" + kRevision + ", " + kLinkage + ")"; }
+std::string version() {
+  return std::string("reapctl ") + kVersion + " (" + kRevision + ", " + kLinkage + ")";
+}
 
 std::string environment_name(std::string_view option) {
   std::string name = "REAPCTL_OPT_";
@@ -31,7 +33,9 @@ std::string environment_name(std::string_view option) {
 
 }  // namespace
 
-std::span<const OptionRow> global_option_rows() { return kGlobalRows; }
+std::span<const OptionRow> global_option_rows() {
+  return kGlobalRows;
+}
 
 void GivenOptions::add_from_environment(const OptionRow& row) {
   const std::string name(row.name);
@@ -67,7 +71,8 @@ void add_options(CLI::App& command, std::span<const OptionRow* const> wanted, Gi
     } else if (row->name == "version") {
       option = command.set_version_flag(names, version, row->help);
     } else if (*row->value == '\0') {
-      option = command.add_flag_callback(names, [&given, name] { given.add(name, ""); }, row->help);
+      option = command.add_flag_callback(
+          names, [&given, name] { given.add(name, ""); }, row->help);
     } else {
       const auto take = [&given, name](const CLI::results_t& values) {
         for (const std::string& value : values) given.add(name, value);

@@ -211,6 +211,7 @@ class PlanMaker {
   }
 
   void containment() {
+    plan_.guard = !given_.has("no-guard");
     plan_.no_new_privs = given_.has("no-new-privs");
     const auto value = given_.last("close-fds");
     if (!value) return;

@@ -94,7 +94,8 @@ __attribute__((no_sanitize("address")))
 int child_main(void* argument) {
   auto& plan = *static_cast<ChildPlan*>(argument);
   const SpawnRequest& request = *plan.request;
-  if (request.own_group) (void)::setpgid(0, 0);  // fails only for a session leader, and a new child is none
+  if (request.pid_out != nullptr) request.pid_out->store(::getpid());
+  if (request.group && ::setpgid(0, *request.group) != 0) return fail(plan, "setpgid", errno);
   if (request.directory_fd >= 0 && ::fchdir(request.directory_fd) != 0) return fail(plan, "chdir", errno);
   if (request.no_new_privs && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail(plan, "no-new-privs", errno);
   for (const int fd : request.close_fds) (void)::close(fd);

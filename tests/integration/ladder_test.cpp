@@ -34,7 +34,6 @@ const Misbehaviour kMisbehaviours[] = {
     {"ChildOfAThread", {"thread-fork", "[", "setsid", "ignore=INT", "ready=straggler", "]"}},
     {"FirstThreadGone", {"setsid", "thread-exits-first", "ignore=INT", "ready=straggler"}},
     {"ForksWhenSignalled", {"setsid", "on=INT:fork=late", "on=TERM:fork=late", "ready=straggler"}},
-    {"ForksForEver", {"setsid", "chain=2", "ready=straggler"}},
     {"OddName", {"comm=) Z 1 1 1 (", "setsid", "ignore=INT", "ready=straggler"}},
     {"AllAtOnce",
      {"subreaper", "setsid", "double-fork", "[", "setsid", "ignore=all", "block=all", "env-clear", "comm=a b) Z",

@@ -9,6 +9,9 @@ namespace reapctl::test {
 /// Why there can be none here; empty when there can.
 [[nodiscard]] std::string pid_namespace_obstacle();
 
+/// The same for what forks as fast as it can.
+[[nodiscard]] std::string storm_obstacle();
+
 /// The command line up to the program, which becomes PID 1; all of it dies with unshare.
 [[nodiscard]] std::vector<std::string> pid_namespace();
 
