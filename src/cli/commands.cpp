@@ -25,7 +25,7 @@ constexpr char kAboutSchema[] =
     "Example:\n"
     "  reapctl schema report > report.schema.json\n"
     "\n"
-    "Usage: reapctl schema report|event";
+    "Usage: reapctl schema report|event|record";
 
 }  // namespace
 
@@ -39,7 +39,7 @@ std::span<const Command> commands() {
               .options = run_option_rows(),
               .run = run_command},
       Command{.name = "schema",
-              .summary = "Print the JSON Schema of report or event",
+              .summary = "Print the JSON Schema of report, event or record",
               .about = kAboutSchema,
               .operands = "NAME",
               .wraps = false,

@@ -5,6 +5,7 @@
 #include <array>
 #include <cctype>
 #include <cstdlib>
+#include <filesystem>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -18,6 +19,7 @@ constexpr std::array kGlobalRows = {
     OptionRow{"help", 'h', "", kGeneral, "This text", false},
     OptionRow{"version", 'V', "", kGeneral, "Version, revision, static or dynamic", false},
     OptionRow{"verbose", 'v', "", kGeneral, "Say on stderr what happens, as it happens", false},
+    OptionRow{"registry", 0, "DIR", kGeneral, "Where runs are on record [/run/reapctl/UID or /tmp/reapctl-UID]", true},
     OptionRow{"color", 0, "WHEN", kGeneral, "auto, always or never; NO_COLOR is heeded [auto]", true},
 };
 
@@ -26,6 +28,7 @@ std::string version() {
 }
 
 std::string environment_name(std::string_view option) {
+  if (option == "registry") return "REAPCTL_REGISTRY";  // passed on to nested runs, unlike all others
   std::string name = "REAPCTL_OPT_";
   for (const char letter : option) name += letter == '-' ? '_' : static_cast<char>(std::toupper(letter));
   return name;
@@ -58,6 +61,19 @@ std::optional<GivenOptions::Value> GivenOptions::last(const std::string& name) c
 std::vector<GivenOptions::Value> GivenOptions::all(const std::string& name) const {
   const auto found = values_.find(name);
   return found == values_.end() ? std::vector<Value>{} : found->second;
+}
+
+sys::Result<std::string> registry_directory(const GivenOptions& given) {
+  const auto value = given.last("registry");
+  if (!value) return std::string();
+  std::error_code failure;
+  // Made absolute now: reapctl leaves the directory in which it was started, and nested runs start elsewhere.
+  const auto path = std::filesystem::absolute(value->text, failure);
+  if (value->text.empty() || failure) {
+    return sys::Error{
+        .code = 0, .operation = value->source + " \"" + value->text + "\": expected a directory", .subject = {}};
+  }
+  return path.string();
 }
 
 void add_options(CLI::App& command, std::span<const OptionRow* const> wanted, GivenOptions& given) {

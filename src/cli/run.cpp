@@ -7,6 +7,7 @@
 #include "engine/runner.hpp"
 #include "report/json.hpp"
 #include "report/printable.hpp"
+#include "report/record_json.hpp"
 #include "report/text.hpp"
 #include "sys/signals.hpp"
 
@@ -73,8 +74,8 @@ int run_command(const Invocation& invocation) {
   observer.interrupt_hint = [] { say("once more to stop everything"); };
   engine::RunSetting setting{.caller_signals = invocation.caller_signals,
                              .run_id = engine::new_run_id(),
-                             .keep_open = {report_output->descriptor(), event_output->descriptor()},
-                             .report_wanted = report_output->wanted()};
+                             .record_codec = &report::record_codec(),
+                             .keep_open = {report_output->descriptor(), event_output->descriptor()}};
   setting.deliver = [&](core::RunReport& report, int give_up_fd, engine::SharedReport* shared) {
     if (observer.event) {
       observer.event(

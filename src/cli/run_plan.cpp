@@ -81,6 +81,7 @@ class PlanMaker {
     ending();
     containment();
     workdir();
+    registry();
     output();
     return std::move(plan_);
   }
@@ -211,7 +212,7 @@ class PlanMaker {
   }
 
   void containment() {
-    plan_.guard = !given_.has("no-guard");
+    plan_.guard = !given_.has("no-guard") && guard_by_environment();
     plan_.no_new_privs = given_.has("no-new-privs");
     const auto value = given_.last("close-fds");
     if (!value) return;
@@ -225,6 +226,13 @@ class PlanMaker {
       if (!sys::is_open(*fd)) reject(*value, "descriptor " + part + " is not open");
       plan_.close_fds->push_back(*fd);
     }
+  }
+
+  /// The environment form of --no-guard says it the other way round.
+  static bool guard_by_environment() {
+    const char* text = std::getenv("REAPCTL_OPT_GUARD");
+    if (text == nullptr || *text == '\0') return true;
+    return choice<bool>({.text = text, .source = "REAPCTL_OPT_GUARD"}, {{"on", true}, {"off", false}});
   }
 
   void workdir() {
@@ -265,6 +273,12 @@ class PlanMaker {
       if (failure) reject(value, "the current directory cannot be found: " + failure.message());
       plan_.remove_paths.push_back(path.string());
     }
+  }
+
+  void registry() {
+    auto directory = registry_directory(given_);
+    if (!directory) throw BadOption{directory.error().operation};
+    plan_.registry = directory.take();
   }
 
   static std::optional<core::OutputTarget> descriptor_target(const Value& value) {

@@ -29,6 +29,25 @@ std::string rfc3339(WallTime time) {
                static_cast<int>(clock.seconds().count()), static_cast<int>(clock.subseconds().count()));
 }
 
+std::optional<WallTime> parse_rfc3339(std::string_view text) {
+  int year = 0;
+  unsigned month = 0;
+  unsigned day = 0;
+  int hour = 0;
+  int minute = 0;
+  int second = 0;
+  int millis = 0;
+  const std::string copy(text);
+  const int read =
+      std::sscanf(copy.c_str(), "%4d-%2u-%2uT%2d:%2d:%2d.%3dZ", &year, &month, &day, &hour, &minute, &second, &millis);
+  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month), std::chrono::day(day)};
+  if (read != 7 || !date.ok()) return std::nullopt;
+  const WallTime time = std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) +
+                        std::chrono::seconds(second) + Millis(millis);
+  // Whatever sscanf was too kind to comes out in another form.
+  return rfc3339(time) == text ? std::optional(time) : std::nullopt;
+}
+
 std::string human_duration(Millis duration) {
   const std::int64_t ms = std::max<std::int64_t>(duration.count(), 0);
   const std::int64_t seconds = ms / 1000;

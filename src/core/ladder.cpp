@@ -107,6 +107,14 @@ sys::Result<Ladder> parse_ladder(std::string_view text) {
   return ladder;
 }
 
+std::string ladder_text(const Ladder& ladder) {
+  std::string text;
+  for (const Rung& rung : ladder) {
+    text.append(rung_name(rung)).append(":").append(std::to_string(rung.bound.count())).append("ms,");
+  }
+  return text + "KILL";
+}
+
 std::string rung_name(const Rung& rung) {
   std::string name = signal_name(rung.signal);
   if (rung.if_ignored) name += "/" + signal_name(*rung.if_ignored);

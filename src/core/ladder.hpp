@@ -35,6 +35,9 @@ inline constexpr Millis kKillInterval{20};
 /// Reads "INT/TERM:5s,KILL". KILL may be left out, takes no bound and must be last.
 [[nodiscard]] sys::Result<Ladder> parse_ladder(std::string_view text);
 
+/// The ladder as parse_ladder reads it: "INT/TERM:5000ms,KILL".
+[[nodiscard]] std::string ladder_text(const Ladder& ladder);
+
 /// "INT/TERM"
 [[nodiscard]] std::string rung_name(const Rung& rung);
 

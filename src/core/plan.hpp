@@ -62,6 +62,7 @@ struct RunPlan {
   ReportFormat report_format = ReportFormat::json;
   ArgsShown report_args = ArgsShown::redacted;
   OutputTarget events;
+  std::string registry;  ///< --registry, absolute; empty: the usual places
 };
 
 }  // namespace reapctl::core

@@ -19,7 +19,8 @@ bool Cleanup::keep(bool succeeded) const {
 
 int Cleanup::start(bool succeeded, core::TimePoint now) {
   remove_paths();
-  if (!workdir_ || keep(succeeded)) return -1;
+  kept_ = keep(succeeded);
+  if (!workdir_ || kept_) return -1;
   started_at_ = now;
   workdir_->directory.reset();
   auto job = RemovalJob::start(std::move(workdir_->base), workdir_->name, workdir_->identity);

@@ -25,6 +25,9 @@ class Cleanup {
   /// Ends it: for good, or because time is up.
   void finish(bool abandon, core::TimePoint now);
 
+  /// Whether all is gone that should be.
+  [[nodiscard]] bool complete() const { return !workdir_ || kept_ || (stats_ && stats_->complete); }
+
   /// What became of the directory; nullopt if there never was one. A directory that nobody has deleted is kept.
   [[nodiscard]] std::optional<core::WorkdirReport> report() const;
 
@@ -37,6 +40,7 @@ class Cleanup {
   std::vector<std::string>& warnings_;
   std::optional<RemovalJob> job_;
   std::optional<RemovalStats> stats_;
+  bool kept_ = false;  ///< as --keep-workdir wants it
   core::TimePoint started_at_;
   core::Millis duration_{};
 };

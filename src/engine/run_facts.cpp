@@ -1,5 +1,7 @@
 #include "engine/run_facts.hpp"
 
+#include "core/redact.hpp"
+#include "engine/registry.hpp"
 #include "proc/host.hpp"
 #include "proc/origin.hpp"
 #include "sys/descriptors.hpp"
@@ -7,9 +9,12 @@
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <csignal>
 #include <cstdint>
 #include <fcntl.h>
+#include <string_view>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace reapctl::engine {
@@ -37,6 +42,8 @@ core::Environment command_environment(const core::RunPlan& plan, const std::stri
   environment.set("REAPCTL_RUN_ID", run_id);
   environment.set("REAPCTL_NAME", plan.name);
   environment.set("REAPCTL_COOKIE_" + run_id, "1");
+  // What is started inside of this run looks where this run does.
+  if (!plan.registry.empty()) environment.set("REAPCTL_REGISTRY", plan.registry);
   environment.unset("REAPCTL_WORKDIR");  // that of an enclosing run is not this one's
   if (!workdir) return environment;
   environment.set("REAPCTL_WORKDIR", workdir->path);
@@ -44,6 +51,54 @@ core::Environment command_environment(const core::RunPlan& plan, const std::stri
     for (const char* name : {"TMPDIR", "TMP", "TEMP"}) environment.set(name, workdir->path);
   }
   return environment;
+}
+
+std::vector<std::string> enclosing_runs(const char* const* environment) {
+  constexpr std::string_view kPrefix = "REAPCTL_COOKIE_";
+  constexpr std::string_view kSuffix = "=1";
+  std::vector<std::string> ids;
+  for (; *environment != nullptr; ++environment) {
+    const std::string_view entry = *environment;
+    if (!entry.starts_with(kPrefix) || !entry.ends_with(kSuffix)) continue;
+    const std::string_view id = entry.substr(kPrefix.size(), entry.size() - kPrefix.size() - kSuffix.size());
+    if (is_run_id(id)) ids.emplace_back(id);
+  }
+  return ids;
+}
+
+core::RunRecord initial_record(const proc::ProcFs& proc, const core::RunPlan& plan, const core::RunReport& report) {
+  core::RunRecord record;
+  const Here here = read_here(proc);
+  record.run_id = report.run_id;
+  record.enclosing = enclosing_runs(::environ);
+  record.name = plan.name;
+  record.argv = core::redact_args(plan.argv, plan.report_args);
+  record.uid = ::geteuid();
+  record.boot_id = here.boot_id;
+  record.pid_namespace = here.pid_namespace;
+  record.mount_namespace = here.mount_namespace;
+  record.supervisor.pid = ::getpid();
+  if (const auto self = proc.stat(::getpid())) record.supervisor = self->id;
+  if (plan.stop_on.contains(SIGTERM)) {
+    record.stop_signal = SIGTERM;
+  } else if (!plan.stop_on.empty()) {
+    record.stop_signal = *plan.stop_on.begin();
+  }
+  if (plan.workdir.wanted) {
+    record.workdir = core::WorkdirOnRecord{.path = workdir_path(plan.workdir.base, report.run_id),
+                                           .keep = plan.workdir.keep != core::KeepWorkdir::never,
+                                           .identity = {}};
+  }
+  for (const std::string& path : plan.remove_paths) {
+    struct stat parent {};
+    const std::string directory = path.substr(0, path.rfind('/') + 1);
+    if (::stat(directory.c_str(), &parent) != 0)
+      continue;  // not there now: what comes to be there is not ours for sure
+    record.remove.push_back({.path = path, .parent_device = parent.st_dev, .parent_inode = parent.st_ino});
+  }
+  record.ladder = plan.rules.ladder;
+  record.started_at = report.started_at;
+  return record;
 }
 
 sys::Result<std::vector<int>> descriptors_to_close(const std::vector<int>& passed) {

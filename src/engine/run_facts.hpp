@@ -2,6 +2,7 @@
 
 #include "core/environment.hpp"
 #include "core/plan.hpp"
+#include "core/record.hpp"
 #include "core/report.hpp"
 #include "engine/workdir.hpp"
 #include "proc/proc_fs.hpp"
@@ -22,6 +23,13 @@ namespace reapctl::engine {
 /// What the command finds in its environment: the caller's variables without REAPCTL_OPT_*, and the run's own.
 [[nodiscard]] core::Environment command_environment(const core::RunPlan& plan, const std::string& run_id,
                                                     const std::optional<Workdir>& workdir);
+
+/// The runs of whose environment `environment` (environ(7)) is: the ids in the cookies it holds.
+[[nodiscard]] std::vector<std::string> enclosing_runs(const char* const* environment);
+
+/// What is on record of a run before it begins, supervised by this process.
+[[nodiscard]] core::RunRecord initial_record(const proc::ProcFs& proc, const core::RunPlan& plan,
+                                             const core::RunReport& report);
 
 /// The inherited descriptors above 2 that are not in `passed`. Errors: /proc is not there.
 [[nodiscard]] sys::Result<std::vector<int>> descriptors_to_close(const std::vector<int>& passed);

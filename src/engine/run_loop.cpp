@@ -303,6 +303,7 @@ core::Millis RunLoop::since_stop() const {
 }
 
 void RunLoop::look() {
+  resources_.registration.stopping();
   report_.stop = core::StopReport{.requested_at = std::chrono::system_clock::now(),
                                   .after = to_millis(now_ - main_started_at_),
                                   .snapshot = ledger_.snapshot()};

@@ -8,6 +8,7 @@
 #include "engine/die_with.hpp"
 #include "engine/guard.hpp"
 #include "engine/ledger.hpp"
+#include "engine/registration.hpp"
 #include "engine/runner.hpp"
 #include "engine/shared_page.hpp"
 #include "engine/spawn.hpp"
@@ -29,6 +30,7 @@ struct RunResources {
   sys::EventLoop loop;
   sys::UniqueFd signal_fd;
   DieWithWatch die_with;
+  Registration registration;
   std::optional<Workdir> workdir;
   core::SignalContext signals;
   std::optional<GuardLink> guard;  ///< while it lives
@@ -56,6 +58,8 @@ class RunLoop {
   void run();
 
   [[nodiscard]] const core::RunState& state() const { return state_; }
+  /// Whether the directory and whatever else should go has gone.
+  [[nodiscard]] bool cleaned_up() const { return cleanup_.complete(); }
 
  private:
   void handle(std::optional<sys::EventLoop::Tag> source);

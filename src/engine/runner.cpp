@@ -25,6 +25,7 @@ namespace {
 /// What both reapctl processes need to know to undo everything; made before there are two.
 struct RunGround {
   DieWithWatch die_with;
+  Registration registration;
   std::optional<Workdir> workdir;
   core::SignalContext signals;
   pid_t known_as = 0;  ///< the process that the caller knows, and its parent and group
@@ -33,9 +34,11 @@ struct RunGround {
   core::TimePoint began_at;
 };
 
-sys::Result<RunGround> prepare(const core::RunPlan& plan, const std::string& run_id, core::RunReport& report) {
+sys::Result<RunGround> prepare(const core::RunPlan& plan, const RunSetting& setting, const proc::ProcFs& proc,
+                               core::RunReport& report) {
   RunGround ground{
       .die_with = {},
+      .registration = Registration({.chosen = plan.registry}, *setting.record_codec, report.warnings),
       .workdir = {},
       .signals = {.shared_group = sys::has_controlling_terminal(), .session_leader = ::getsid(0) == ::getpid()},
       .known_as = ::getpid(),
@@ -49,11 +52,14 @@ sys::Result<RunGround> prepare(const core::RunPlan& plan, const std::string& run
     return error;
   }
   ground.die_with = die_with.take();
+  ground.registration.open(setting.run_id);
+  ground.registration.begin(initial_record(proc, plan, report));
   if (!plan.workdir.wanted) return ground;
-  auto workdir = make_workdir(plan.workdir.base, run_id);
+  auto workdir = make_workdir(plan.workdir.base, setting.run_id);
   if (workdir) {
     ground.workdir = workdir.take();
   } else if (plan.workdir.required) {
+    ground.registration.remove();
     sys::Error error = workdir.error();
     error.operation.insert(0, "--workdir-base: cannot ");
     return error;
@@ -70,22 +76,20 @@ sys::Result<RunResources> make_resources(RunGround& ground, std::optional<GuardL
   if (!loop) return loop.error();
   auto signal_fd = sys::open_signal_fd();
   if (!signal_fd) return signal_fd.error();
-  RunResources resources{.loop = loop.take(),
-                         .signal_fd = signal_fd.take(),
-                         .die_with = std::move(ground.die_with),
-                         .workdir = std::move(ground.workdir),
-                         .signals = ground.signals,
-                         .guard = std::move(guard),
-                         .page = page,
-                         .main = {}};
-  sys::Result<void> added = resources.loop.add(resources.signal_fd.get(), EPOLLIN, kSignals);
-  if (added && resources.die_with.fd >= 0) {
-    added = resources.loop.add(resources.die_with.fd, resources.die_with.events, kDieWith);
-  }
-  if (added && resources.guard) added = resources.loop.add(resources.guard->socket(), EPOLLIN, kGuardMessage);
-  if (added && resources.guard) added = resources.loop.add(resources.guard->pid_fd(), EPOLLIN, kGuardEnded);
+  sys::Result<void> added = loop->add(signal_fd->get(), EPOLLIN, kSignals);
+  if (added && ground.die_with.fd >= 0) added = loop->add(ground.die_with.fd, ground.die_with.events, kDieWith);
+  if (added && guard) added = loop->add(guard->socket(), EPOLLIN, kGuardMessage);
+  if (added && guard) added = loop->add(guard->pid_fd(), EPOLLIN, kGuardEnded);
   if (!added) return added.error();
-  return resources;
+  return RunResources{.loop = loop.take(),
+                      .signal_fd = signal_fd.take(),
+                      .die_with = std::move(ground.die_with),
+                      .registration = std::move(ground.registration),
+                      .workdir = std::move(ground.workdir),
+                      .signals = ground.signals,
+                      .guard = std::move(guard),
+                      .page = page,
+                      .main = {}};
 }
 
 /// After the start nothing that the command was given is held open by us: readers and writers of its pipes see what
@@ -93,6 +97,8 @@ sys::Result<RunResources> make_resources(RunGround& ground, std::optional<GuardL
 void let_go(const RunResources& resources, std::vector<int> keep, std::vector<std::string>& warnings) {
   keep.insert(keep.end(), {resources.loop.epoll_fd(), resources.signal_fd.get(), resources.die_with.fd,
                            resources.main.pid_fd.get()});
+  const std::vector<int> registered = resources.registration.descriptors();
+  keep.insert(keep.end(), registered.begin(), registered.end());
   if (resources.workdir) keep.insert(keep.end(), {resources.workdir->base.get(), resources.workdir->directory.get()});
   if (resources.guard) keep.insert(keep.end(), {resources.guard->pid_fd(), resources.guard->socket()});
   if (auto released = sys::release_inherited(std::move(keep), resources.loop.epoll_fd()); !released) {
@@ -125,6 +131,7 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunRes
       .no_new_privs = plan.no_new_privs,
       .directory_fd = resources.workdir && plan.workdir.use_as_cwd ? resources.workdir->directory.get() : -1,
       .close_fds = {},
+      .note = resources.registration.main_note(),
   };
   if (plan.close_fds) {
     if (auto close = descriptors_to_close(*plan.close_fds)) {
@@ -134,6 +141,15 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunRes
     }
   }
   return spawn(request);
+}
+
+/// Off the record, unless something is left for a sweep to deal with.
+void sign_off(Registration& registration, const RunLoop& loop, const Ledger& ledger) {
+  if (loop.state().released) {
+    registration.released();
+  } else if (ledger.tree().survivors_total == 0 && loop.cleaned_up()) {
+    registration.remove();
+  }
 }
 
 /// What the state machine and the books know at the end, as the report tells it.
@@ -156,7 +172,8 @@ void conclude(const core::RunPlan& plan, const core::RunState& state, const Ledg
 
 /// The end of a run, in whichever process has it: the report, and what to exit with.
 RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const RunGround& ground, const RunLoop& loop,
-                  const Ledger& ledger, const RunResources& resources, core::RunReport& report) {
+                  const Ledger& ledger, RunResources& resources, core::RunReport& report) {
+  sign_off(resources.registration, loop, ledger);
   conclude(plan, loop.state(), ledger, report);
   report.ended_at = std::chrono::system_clock::now();
   report.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - ground.began_at);
@@ -187,6 +204,7 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
   std::optional<pid_t> group;
   if (!ground.signals.shared_group) group = 0;
   if (ground.signals.shared_group && resources->guard) group = ground.group;
+  resources->registration.complete(resources->workdir, proc);
   const core::TimePoint started_at = core::Clock::now();
   const core::WallTime started_on = std::chrono::system_clock::now();
   Spawned& main = resources->main = start(plan, setting, *resources, group, report.warnings);
@@ -204,8 +222,9 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
     }
     loop.begin(core::RunEventKind::started, started_at);
   }
-  // Looked up now, while the command finds its feet: none of it is needed before the report.
-  if (setting.report_wanted) add_surroundings(proc, ground.known_as, ground.parent, report);
+  // Looked up now, while the command finds its feet.
+  add_surroundings(proc, ground.known_as, ground.parent, report);
+  if (main.pid >= 0) resources->registration.running(main.on_record, report.origin);
   loop.run();
   return finish(plan, setting, ground, loop, ledger, *resources, report);
 }
@@ -225,6 +244,10 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
   if (const pid_t main = page.main_pid.load(); main > 0) {
     report.main = core::MainReport{.pid = main, .started_at = report.started_at};
     tree.own(main);
+    if (const auto process = proc.stat(main)) {  // what we know of the record is what it was at the fork
+      resources->registration.running(core::MainOnRecord{.id = process->id, .pgid = process->pgid, .sid = process->sid},
+                                      {});
+    }
     if (const int code = page.main_wait_code.load(); code != 0) {
       siginfo_t info{};
       info.si_code = code;
@@ -236,7 +259,7 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
       if (pid_fd) resources->main.pid_fd = pid_fd.take();
     }
   }
-  if (setting.report_wanted) add_surroundings(proc, ground.known_as, ground.parent, report);
+  add_surroundings(proc, ground.known_as, ground.parent, report);
   loop.take_over(ground.began_at);
   loop.run();
   return finish(plan, setting, ground, loop, ledger, *resources, report);
@@ -262,6 +285,8 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
     return outcome;
   }
   std::vector<int> keep = setting.keep_open;
+  const std::vector<int> registered = ground.registration.descriptors();
+  keep.insert(keep.end(), registered.begin(), registered.end());
   if (ground.workdir) keep.insert(keep.end(), {ground.workdir->base.get(), ground.workdir->directory.get()});
   const auto end = sides->guard->watch(**page, std::move(keep));
   if (!end) return end.error();
@@ -285,15 +310,17 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return sys::last_error("become a child subreaper");
   Tree tree(proc, cookie(setting.run_id));
   if (sys::has_children()) tree.disown_children();
-  auto ground = prepare(plan, setting.run_id, report);
+  auto ground = prepare(plan, setting, proc, report);
   if (!ground) return ground.error();
   const std::string workdir = ground->workdir ? ground->workdir->path : std::string();
   // As PID 1 a guard has no use: when PID 1 ends, the kernel kills everybody else.
   report.guard = plan.guard && ::getpid() != 1;
   auto outcome = report.guard ? guarded(plan, setting, observer, *ground, proc, tree, report)
                               : supervise(plan, setting, observer, *ground, std::nullopt, nullptr, proc, tree, report);
-  // Nothing was started, so there is nothing in it.
-  if (!outcome && !workdir.empty()) (void)::rmdir(workdir.c_str());
+  if (!outcome) {  // nothing was started, so there is nothing in the directory
+    if (!workdir.empty()) (void)::rmdir(workdir.c_str());
+    ground->registration.remove();
+  }
   return outcome;
 }
 

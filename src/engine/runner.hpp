@@ -2,6 +2,7 @@
 
 #include "core/event.hpp"
 #include "core/plan.hpp"
+#include "core/record.hpp"
 #include "core/report.hpp"
 #include "engine/shared_page.hpp"
 #include "sys/result.hpp"
@@ -22,8 +23,8 @@ struct RunObserver {
 struct RunSetting {
   sys::CallerSignals caller_signals;
   std::string run_id;
+  const core::RecordCodec* record_codec = nullptr;
   std::vector<int> keep_open;  ///< descriptors that the caller goes on using after the command has started
-  bool report_wanted = true;   ///< false: nothing is looked up that only the report shows
   /// Called once when the run is over, in whichever process is left to do so. It should put the text of the report into
   /// `shared`, if there is one, and give up waiting for a reader when `give_up_fd` is readable: a signal to reapctl.
   std::function<void(core::RunReport& report, int give_up_fd, SharedReport* shared)> deliver;

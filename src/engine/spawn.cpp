@@ -5,10 +5,12 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <span>
 #include <string_view>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -25,6 +27,7 @@ struct ChildPlan {
   std::vector<char*> shell_argv;         ///< /bin/sh CANDIDATE ARG..., null-terminated
   std::vector<const char*> environment;  ///< null-terminated
   std::size_t executed = 0;              ///< out: the candidate tried last
+  core::MainOnRecord on_record;          ///< out: pid 0 if it could not be written down
   const char* failed_stage = nullptr;    ///< out: null while all is well
   int failed_errno = 0;                  ///< out
 };
@@ -88,6 +91,47 @@ int fail(ChildPlan& plan, const char* stage, int code) {
   return 127;  // seen by nobody: the stage says more
 }
 
+/// Field 22 of /proc/self/stat, proc_pid_stat(5); 0 if it cannot be read. The comm may hold any byte but ends at the
+/// last
+/// ')', and the fields behind it are numbers with a space in front of each but the first, a letter.
+std::uint64_t own_start_ticks() {
+  const int fd = ::open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  std::array<char, 1024> text;
+  const ssize_t length = ::read(fd, text.data(), text.size());
+  (void)::close(fd);
+  ssize_t at = length - 1;
+  while (at >= 0 && text[static_cast<std::size_t>(at)] != ')') --at;
+  if (at < 0) return 0;
+  constexpr int kSpacesBefore = 20;
+  int spaces = 0;
+  std::uint64_t ticks = 0;
+  for (++at; at < length && spaces <= kSpacesBefore; ++at) {
+    const char byte = text[static_cast<std::size_t>(at)];
+    if (byte == ' ') {
+      ++spaces;
+    } else if (spaces == kSpacesBefore) {
+      ticks = ticks * 10 + static_cast<std::uint64_t>(byte - '0');
+    }
+  }
+  return ticks;
+}
+
+/// The new process puts itself on record. Until its exec it holds the lock of the run as well, so that a sweep which
+/// finds the lock free finds the identity of the command on record.
+void write_down(ChildPlan& plan) {
+  const MainNote& note = plan.request->note;
+  if (note.fd < 0) return;
+  const core::MainOnRecord self{
+      .id = {.pid = ::getpid(), .start_ticks = own_start_ticks()}, .pgid = ::getpgrp(), .sid = ::getsid(0)};
+  std::array<char, 256> slot;
+  if (self.id.start_ticks == 0 || note.size > slot.size()) return;
+  note.fill(std::span(slot.data(), note.size), self);
+  if (::pwrite(note.fd, slot.data(), note.size, static_cast<off_t>(note.offset)) == static_cast<ssize_t>(note.size)) {
+    plan.on_record = self;
+  }
+}
+
 /// Runs in the child, in the parent's memory, on a stack of its own; the parent is suspended until the exec.
 #if defined(__SANITIZE_ADDRESS__)
 __attribute__((no_sanitize("address")))
@@ -99,6 +143,7 @@ int child_main(void* argument) {
   if (request.group && ::setpgid(0, *request.group) != 0) return fail(plan, "setpgid", errno);
   if (request.directory_fd >= 0 && ::fchdir(request.directory_fd) != 0) return fail(plan, "chdir", errno);
   if (request.no_new_privs && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail(plan, "no-new-privs", errno);
+  write_down(plan);
   for (const int fd : request.close_fds) (void)::close(fd);
   if (request.caller_signals.child_ignored) (void)std::signal(SIGCHLD, SIG_IGN);
   // Last: from here on a signal acts on the child as it would on the command.
@@ -125,6 +170,7 @@ Spawned spawn(const SpawnRequest& request) {
   spawned.pid_fd.reset(pid_fd);
   if (plan.failed_stage == nullptr) {
     spawned.executable = plan.candidates[plan.executed];
+    if (plan.on_record.id.pid != 0) spawned.on_record = plan.on_record;
     return spawned;
   }
   spawned.failed_stage = plan.failed_stage;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include "core/environment.hpp"
+#include "core/record.hpp"
+#include "engine/registration.hpp"
 #include "sys/signals.hpp"
 #include "sys/unique_fd.hpp"
 
@@ -22,12 +24,14 @@ struct SpawnRequest {
   bool no_new_privs = false;
   int directory_fd = -1;       ///< the command's working directory; -1: the current one
   std::vector<int> close_fds;  ///< closed before the exec
+  MainNote note;               ///< where the new process puts itself on record before the exec
 };
 
 struct Spawned {
   pid_t pid = -1;  ///< -1: there is no process, the stage says why
   sys::UniqueFd pid_fd;
-  std::string executable;    ///< the file that was executed
+  std::optional<core::MainOnRecord> on_record;  ///< what it wrote down of itself; nullopt if it could not
+  std::string executable;                       ///< the file that was executed
   std::string failed_stage;  ///< empty: the command runs; else "fork", "chdir", "no-new-privs" or "exec"
   int failed_errno = 0;
 };

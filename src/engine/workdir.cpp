@@ -18,12 +18,16 @@ std::string absolute(const std::string& path) {
 
 }  // namespace
 
+std::string workdir_path(const std::string& base, const std::string& run_id) {
+  std::string path = absolute(base);
+  if (!path.ends_with('/')) path += '/';
+  return path + "reapctl-" + run_id;
+}
+
 sys::Result<Workdir> make_workdir(const std::string& base, const std::string& run_id) {
   Workdir workdir;
   workdir.name = "reapctl-" + run_id;
-  workdir.path = absolute(base);
-  if (!workdir.path.ends_with('/')) workdir.path += '/';
-  workdir.path += workdir.name;
+  workdir.path = workdir_path(base, run_id);
   workdir.base.reset(::open(base.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!workdir.base.valid()) return sys::last_error("open", base);
   if (::mkdirat(workdir.base.get(), workdir.name.c_str(), 0700) != 0) return sys::last_error("create", workdir.path);

@@ -18,6 +18,9 @@ struct Workdir {
   sys::DirectoryIdentity identity;
 };
 
+/// The absolute path of the directory that make_workdir makes.
+[[nodiscard]] std::string workdir_path(const std::string& base, const std::string& run_id);
+
 /// Makes the directory below `base` with mode 0700. Errors: ENOENT, EACCES, ENOSPC, … with the path as subject.
 [[nodiscard]] sys::Result<Workdir> make_workdir(const std::string& base, const std::string& run_id);
 

@@ -1,0 +1,83 @@
+#pragma once
+
+#include "core/plan.hpp"
+#include "core/record.hpp"
+#include "engine/registry.hpp"
+#include "engine/workdir.hpp"
+#include "proc/proc_fs.hpp"
+#include "sys/result.hpp"
+#include "sys/unique_fd.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace reapctl::engine {
+
+/// What the new process needs to put itself on record before it becomes the command: fact "on record before it runs".
+struct MainNote {
+  int fd = -1;  ///< the record, open for writing; -1: there is none
+  std::size_t offset = 0;
+  std::size_t size = 0;
+  void (*fill)(std::span<char> slot, const core::MainOnRecord& main) = nullptr;
+};
+
+/// The entry of one run in the registry, from before anything else of the run exists until nothing of it is left. A
+/// registry that cannot be had or written never keeps a run from running: it warns, and all else here does nothing.
+///
+/// Order of a start, so that killing reapctl at any point leaves nothing that no record leads to: directory, lock,
+/// record with the path of the work directory; the work directory; record with its identity; the new process, which
+/// holds the lock too until its exec, writes down who it is; exec. From there on its identity is on record.
+class Registration {
+ public:
+  Registration(RegistryPlaces places, const core::RecordCodec& codec, std::vector<std::string>& warnings)
+      : places_(std::move(places)), codec_(codec), warnings_(warnings) {}
+
+  /// Makes the run's directory and takes its lock. The descriptor of the lock is inherited over fork, and every copy
+  /// of it holds the lock.
+  void open(const std::string& run_id);
+
+  /// Puts the run on record. What `record` says can be changed later by way of `change`.
+  void begin(core::RunRecord record);
+
+  /// The work directory exists now, or does not (nullopt), and this process is the supervisor. The one that began the
+  /// record, if it is another, is the guard.
+  void complete(const std::optional<Workdir>& workdir, const proc::ProcFs& proc);
+
+  [[nodiscard]] MainNote main_note() const;
+
+  /// The command runs: `main` is what it wrote down itself.
+  void running(const std::optional<core::MainOnRecord>& main, core::Origin origin);
+  void stopping() { change_state(core::RecordState::stopping); }
+  void released() { change_state(core::RecordState::released); }
+
+  /// Nothing of the run is left: takes it off the record.
+  void remove();
+
+  /// What must stay open while the run lasts.
+  [[nodiscard]] std::vector<int> descriptors() const;
+
+ private:
+  [[nodiscard]] sys::Result<void> make_directory(const std::string& run_id);
+  void change_state(core::RecordState state);
+  void write();
+  void give_up(const sys::Error& error);
+
+  RegistryPlaces places_;
+  const core::RecordCodec& codec_;
+  std::vector<std::string>& warnings_;
+  std::optional<Registry> registry_;
+  std::string run_id_;
+  sys::UniqueFd directory_;
+  sys::UniqueFd lock_;
+  core::RunRecord record_;
+  sys::UniqueFd record_file_;
+  core::EncodedRecord encoded_;
+};
+
+/// Takes an entry off the registry: the record first, for without one the rest means nothing.
+[[nodiscard]] sys::Result<void> remove_entry(const Registry& registry, const std::string& run_id, int directory_fd);
+
+}  // namespace reapctl::engine

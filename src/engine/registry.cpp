@@ -1,0 +1,270 @@
+#include "engine/registry.hpp"
+
+#include "proc/host.hpp"
+#include "sys/directory.hpp"
+#include "sys/file_lock.hpp"
+#include "sys/small_file.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <fcntl.h>
+#include <span>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace reapctl::engine {
+namespace {
+
+constexpr std::size_t kRunIdLength = 16;
+
+sys::Error refused(const std::string& path, const std::string& why) {
+  return {.code = EPERM, .operation = "refuse to use as a registry (" + why + ")", .subject = path};
+}
+
+/// Nobody but its owner may put anything there.
+sys::Result<uid_t> check_private(int fd, const std::string& path, std::optional<uid_t> owner) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return sys::last_error("stat", path);
+  if (owner && status.st_uid != *owner) {
+    return refused(path, "it belongs to user " + std::to_string(status.st_uid) + ", not to " + std::to_string(*owner));
+  }
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) return refused(path, "others can write to it");
+  return status.st_uid;
+}
+
+/// The directory of all users. Made by root; if not root's, its owner could exchange what is in it.
+sys::Result<sys::UniqueFd> open_system_place(const std::string& path, bool make) {
+  if (make && ::geteuid() == 0 && ::mkdir(path.c_str(), 01777) == 0) (void)::chmod(path.c_str(), 01777);  // the umask
+  sys::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.valid()) return sys::last_error("open", path);
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) return sys::last_error("stat", path);
+  if (status.st_uid != 0 && status.st_uid != ::geteuid()) return refused(path, "it is not root's");
+  const bool open_to_all = (status.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+  if (open_to_all && (status.st_mode & S_ISVTX) == 0) return refused(path, "everybody can rename what is in it");
+  return fd;
+}
+
+/// Why this place is not even worth a word: it does not exist and cannot be made by us.
+bool is_absent(const sys::Error& error) {
+  return error.code == ENOENT || error.code == EROFS || error.code == EACCES;
+}
+
+std::string last_component(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+std::string uid_text() {
+  return std::to_string(::geteuid());
+}
+
+std::optional<uid_t> parse_uid(std::string_view text) {
+  uid_t uid = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), uid);
+  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return uid;
+}
+
+/// All names in an open directory.
+sys::Result<std::vector<std::string>> names_in(int directory_fd, const std::string& path) {
+  // A descriptor of its own, for the position in it is shared by all copies.
+  const sys::UniqueFd fd(::openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return sys::last_error("read", path);
+  std::vector<std::string> names;
+  alignas(8) std::array<std::byte, 32768> buffer;  // left as it is: filled by getdents64
+  for (;;) {
+    const auto filled = sys::read_entries(fd.get(), buffer);
+    if (!filled) return filled.error();
+    if (*filled == 0) break;
+    sys::EntryCursor cursor(std::span<const std::byte>(buffer).first(*filled));
+    for (sys::DirectoryEntry entry; cursor.next(entry);) names.emplace_back(entry.name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::uint64_t namespace_inode(const proc::ProcFs& proc, const char* name) {
+  const std::string link = proc.link(std::string("self/ns/") + name);  // "pid:[4026531836]", namespaces(7)
+  const auto bracket = link.find('[');
+  std::uint64_t inode = 0;
+  if (bracket != std::string::npos) (void)std::from_chars(link.data() + bracket + 1, link.data() + link.size(), inode);
+  return inode;
+}
+
+}  // namespace
+
+sys::Result<Registry> Registry::open(int parent_fd, const std::string& name, std::string path,
+                                     std::optional<uid_t> owner) {
+  sys::UniqueFd fd(::openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.valid()) {
+    // ELOOP, or ENOTDIR with O_DIRECTORY: somebody has put a link or a file there.
+    if (errno == ELOOP || errno == ENOTDIR) return refused(path, "it is no directory, or a symbolic link");
+    return sys::last_error("open", path);
+  }
+  const auto checked = check_private(fd.get(), path, owner);
+  if (!checked) return checked.error();
+  return Registry(std::move(path), std::move(fd), *checked);
+}
+
+sys::Result<Registry> Registry::open_for_writing(const RegistryPlaces& places, std::vector<std::string>& warnings) {
+  const auto make_and_open = [](int parent_fd, const std::string& name, const std::string& path) {
+    if (::mkdirat(parent_fd, name.c_str(), 0700) != 0 && errno != EEXIST) {
+      return sys::Result<Registry>(sys::last_error("make the registry", path));
+    }
+    return open(parent_fd, name, path, ::geteuid());
+  };
+  if (!places.chosen.empty()) return make_and_open(AT_FDCWD, places.chosen, places.chosen);
+  if (const auto system = open_system_place(places.system, true)) {
+    auto registry = make_and_open(system->get(), uid_text(), places.system + "/" + uid_text());
+    if (registry) return registry;
+    if (!is_absent(registry.error())) warnings.push_back(registry.error().message());
+  } else if (!is_absent(system.error())) {
+    warnings.push_back(system.error().message());
+  }
+  const std::string path = places.temporary + "-" + uid_text();
+  return make_and_open(AT_FDCWD, path, path);
+}
+
+sys::Result<std::vector<Registry>> Registry::open_existing(const RegistryPlaces& places,
+                                                           std::vector<std::string>& warnings) {
+  std::vector<Registry> found;
+  if (!places.chosen.empty()) {
+    auto registry = open(AT_FDCWD, places.chosen, places.chosen, ::geteuid());
+    if (registry) {
+      found.push_back(registry.take());
+    } else if (registry.error().code != ENOENT) {
+      return registry.error();
+    }
+    return found;
+  }
+  const auto take = [&](sys::Result<Registry> registry) {
+    if (registry) {
+      found.push_back(registry.take());
+    } else if (!is_absent(registry.error())) {
+      warnings.push_back(registry.error().message());
+    }
+  };
+  if (const auto system = open_system_place(places.system, false)) {
+    take(open(system->get(), uid_text(), places.system + "/" + uid_text(), ::geteuid()));
+  } else if (!is_absent(system.error())) {
+    warnings.push_back(system.error().message());
+  }
+  const std::string path = places.temporary + "-" + uid_text();
+  take(open(AT_FDCWD, path, path, ::geteuid()));
+  return found;
+}
+
+std::vector<Registry> Registry::open_of_all_users(const RegistryPlaces& places, std::vector<std::string>& warnings) {
+  std::vector<Registry> found;
+  const auto take = [&](int parent_fd, const std::string& name, std::string path, const std::string& uid) {
+    const auto named = parse_uid(uid);
+    if (!named) return;
+    auto registry = open(parent_fd, name, std::move(path), std::nullopt);
+    // The name promises whose it is; a user who plants one in another's name gets nothing but this line.
+    if (registry && registry->owner() != *named) {
+      registry = refused(registry->path(), "it belongs to user " + std::to_string(registry->owner()));
+    }
+    if (registry) {
+      found.push_back(registry.take());
+    } else if (!is_absent(registry.error())) {
+      warnings.push_back(registry.error().message());
+    }
+  };
+  if (const auto system = open_system_place(places.system, false)) {
+    if (const auto names = names_in(system->get(), places.system)) {
+      for (const std::string& name : *names) take(system->get(), name, places.system + "/" + name, name);
+    }
+  } else if (!is_absent(system.error())) {
+    warnings.push_back(system.error().message());
+  }
+  const std::string directory = places.temporary.substr(0, places.temporary.rfind('/') + 1);
+  const std::string prefix = last_component(places.temporary) + "-";
+  const sys::UniqueFd temporary(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!temporary.valid()) return found;
+  if (const auto names = names_in(temporary.get(), directory)) {
+    for (const std::string& name : *names) {
+      if (name.starts_with(prefix)) take(temporary.get(), name, directory + name, name.substr(prefix.size()));
+    }
+  }
+  return found;
+}
+
+sys::Result<std::vector<std::string>> Registry::run_ids() const {
+  auto names = names_in(directory_.get(), path_);
+  if (names) std::erase_if(*names, [](const std::string& name) { return !is_run_id(name); });
+  return names;
+}
+
+bool is_run_id(std::string_view name) {
+  return name.size() == kRunIdLength && name.find_first_not_of("0123456789ABCDEF") == std::string_view::npos;
+}
+
+sys::Result<sys::UniqueFd> open_run_directory(const Registry& registry, const std::string& run_id) {
+  sys::UniqueFd fd(::openat(registry.fd(), run_id.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.valid()) return sys::last_error("open", registry.path() + "/" + run_id);
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) return sys::last_error("stat", run_id);
+  if (status.st_uid != registry.owner()) return sys::Error{.code = EPERM, .operation = "trust", .subject = run_id};
+  return fd;
+}
+
+std::optional<RegistryEntry> read_entry(const Registry& registry, const std::string& run_id,
+                                        const core::RecordCodec& codec) {
+  RegistryEntry entry{
+      .run_id = run_id, .path = registry.path() + "/" + run_id, .owner = registry.owner(), .record = {}, .problem = {}};
+  const auto directory = open_run_directory(registry, run_id);
+  if (!directory) {
+    if (directory.error().code == ENOENT) return std::nullopt;
+    entry.problem = directory.error().message();
+    return entry;
+  }
+  struct stat status {};
+  if (::fstat(directory->get(), &status) == 0) entry.inode = status.st_ino;
+  // The lock first: if it is free now, then nobody was alive to change the record that is read next.
+  const sys::UniqueFd lock(::openat(directory->get(), kLockFile, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (lock.valid()) {
+    if (const auto locked = sys::is_locked(lock.get())) {
+      entry.lock = *locked ? core::LockState::held : core::LockState::free;
+    }
+  }
+  const auto text = sys::read_small_file(directory->get(), kRecordFile, registry.owner(), core::kRecordLimit);
+  if (!text) {
+    entry.empty = text.error().code == ENOENT;
+    // The directory may have gone with the record.
+    if (entry.empty && ::fstatat(registry.fd(), run_id.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
+    entry.problem = text.error().message();
+    return entry;
+  }
+  auto record = codec.decode(*text);
+  if (!record) {
+    entry.problem = record.error().message();
+  } else if (record->run_id != run_id) {
+    entry.problem = "it is the record of another run";
+  } else {
+    entry.record = record.take();
+  }
+  return entry;
+}
+
+Here read_here(const proc::ProcFs& proc) {
+  return {.boot_id = proc::boot_id(proc),
+          .pid_namespace = namespace_inode(proc, "pid"),
+          .mount_namespace = namespace_inode(proc, "mnt")};
+}
+
+bool is_running(const proc::ProcFs& proc, const core::ProcessId& id) {
+  const auto process = proc.stat(id.pid);
+  return process && process->id == id && ((process->state != 'Z' && process->state != 'X') || process->threads > 1);
+}
+
+core::RunObservation observe(const proc::ProcFs& proc, const Here& here, const core::RunRecord& record,
+                             core::LockState lock) {
+  return {.same_boot = record.boot_id == here.boot_id,
+          .same_pid_namespace = record.pid_namespace == here.pid_namespace,
+          .lock = lock,
+          .guard_alive = record.guard && is_running(proc, *record.guard),
+          .supervisor_alive = is_running(proc, record.supervisor)};
+}
+
+}  // namespace reapctl::engine
