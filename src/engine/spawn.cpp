@@ -75,8 +75,9 @@ int execute(ChildPlan& plan) {
       plan.shell_argv[1] = writable(file);
       (void)::execve(kShell, plan.shell_argv.data(), environment);
     }
+    const bool searching = plan.candidates.size() > 1;
+    if (!searching || (errno != ENOENT && errno != ENOTDIR && errno != EACCES)) return errno;
     if (errno == EACCES) denied = true;
-    if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) return errno;
   }
   return denied ? EACCES : ENOENT;
 }
