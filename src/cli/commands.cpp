@@ -19,13 +19,25 @@ constexpr char kAboutRun[] =
     "126 not executable; 127 not found. Durations: 250ms 5s 1.5h 2d. Options that only tune have an environment\n"
     "form, such as REAPCTL_OPT_STOP_TIMEOUT=8s.";
 
+constexpr char kAboutSweep[] =
+    "Kills and cleans up what runs left behind whose reapctl is dead; never touches an active run.\n"
+    "\n"
+    "Examples:\n"
+    "  reapctl sweep -n                          what would be done, and why\n"
+    "  reapctl sweep --older-than 1h             from cron: orphans of an hour and more\n"
+    "  reapctl sweep --match-port 1616           whoever holds a port, whether reapctl started it or not\n"
+    "\n"
+    "Usage: reapctl sweep [OPTIONS] [RUN...]\n"
+    "\n"
+    "Exit: 0 nothing is left; 3 found (--fail-if-found); 4 something survived or could not be examined; 125 error.";
+
 constexpr char kAboutSchema[] =
     "Prints the JSON Schema (2020-12) of what reapctl prints.\n"
     "\n"
     "Example:\n"
     "  reapctl schema report > report.schema.json\n"
     "\n"
-    "Usage: reapctl schema report|event|record";
+    "Usage: reapctl schema report|event|record|sweep";
 
 }  // namespace
 
@@ -38,8 +50,15 @@ std::span<const Command> commands() {
               .wraps = true,
               .options = run_option_rows(),
               .run = run_command},
+      Command{.name = "sweep",
+              .summary = "Kill and clean up what earlier runs left behind",
+              .about = kAboutSweep,
+              .operands = "RUN...",
+              .wraps = false,
+              .options = sweep_option_rows(),
+              .run = sweep_command},
       Command{.name = "schema",
-              .summary = "Print the JSON Schema of report, event or record",
+              .summary = "Print the JSON Schema of report, event, record or sweep",
               .about = kAboutSchema,
               .operands = "NAME",
               .wraps = false,

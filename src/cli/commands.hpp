@@ -30,6 +30,7 @@ struct Command {
 [[nodiscard]] std::span<const Command> commands();
 
 [[nodiscard]] int run_command(const Invocation& invocation);
+[[nodiscard]] int sweep_command(const Invocation& invocation);
 [[nodiscard]] int schema_command(const Invocation& invocation);
 
 }  // namespace reapctl::cli
