@@ -28,18 +28,19 @@ std::string render(const core::RunReport& report, const core::RunPlan& plan) {
 }
 
 /// The report goes where it was asked to go, or else to stderr with the reason.
-void deliver(core::RunReport& report, const core::RunPlan& plan, engine::ReportOutput& output, int give_up_fd) {
+void deliver(core::RunReport& report, const core::RunPlan& plan, engine::ReportOutput& output, int give_up_fd,
+             engine::SharedReport* shared) {
   if (!output.wanted()) {
     for (const std::string& warning : report.warnings) say(warning);
     return;
   }
-  const auto written = output.write(render(report, plan), give_up_fd);
+  const auto written = output.write(render(report, plan), give_up_fd, shared);
   if (written || (plan.report.kind == core::OutputTarget::Kind::descriptor && plan.report.descriptor == 2)) return;
   report.warnings.push_back("--report: cannot " + written.error().message() + "; so the report is here");
   auto fallback =
       engine::ReportOutput::open({.kind = core::OutputTarget::Kind::descriptor, .descriptor = 2, .path = {}});
   // Nowhere is left to complain to if that fails as well.
-  if (fallback) (void)fallback->write(render(report, plan), give_up_fd);
+  if (fallback) (void)fallback->write(render(report, plan), give_up_fd, nullptr);
 }
 
 /// A command that could not be started says nothing itself. A report for people on stderr already says it.
@@ -71,26 +72,30 @@ int run_command(const Invocation& invocation) {
     };
   }
   observer.interrupt_hint = [] { say("once more to stop everything"); };
-  const engine::RunSetting setting{.caller_signals = invocation.caller_signals,
-                                   .run_id = engine::new_run_id(),
-                                   .record_codec = &report::record_codec(),
-                                   .keep_open = {report_output->descriptor(), event_output->descriptor()}};
-  auto outcome = engine::run(*plan, setting, observer);
+  engine::RunSetting setting{.caller_signals = invocation.caller_signals,
+                             .run_id = engine::new_run_id(),
+                             .record_codec = &report::record_codec(),
+                             .keep_open = {report_output->descriptor(), event_output->descriptor()}};
+  setting.deliver = [&](core::RunReport& report, int give_up_fd, engine::SharedReport* shared) {
+    if (observer.event) {
+      observer.event(
+          {.at = report.ended_at, .what = core::EndedEvent{.result = report.result, .exit_code = report.exit_code}});
+    }
+    if (event_output->dropped() > 0) {
+      report.warnings.push_back("--events: " + std::to_string(event_output->dropped()) +
+                                " events were dropped, nobody read them in time");
+    }
+    explain_no_start(report, *plan);
+    deliver(report, *plan, *report_output, give_up_fd, shared);
+  };
+  setting.resume_delivery = [&](engine::SharedReport& shared, int give_up_fd) {
+    // Whoever began it has told the errors that this would have.
+    (void)report_output->resume(shared, give_up_fd);
+  };
+  const auto outcome = engine::run(*plan, setting, observer);
   if (!outcome) return refuse(outcome.error().message());
-
-  core::RunReport& report = outcome->report;
-  if (observer.event) {
-    observer.event(
-        {.at = report.ended_at, .what = core::EndedEvent{.result = report.result, .exit_code = report.exit_code}});
-  }
-  if (event_output->dropped() > 0) {
-    report.warnings.push_back("--events: " + std::to_string(event_output->dropped()) +
-                              " events were dropped, nobody read them in time");
-  }
-  explain_no_start(report, *plan);
-  deliver(report, *plan, *report_output, outcome->signal_fd.get());
   if (outcome->die_of_interrupt) sys::die_of(SIGINT);
-  return report.exit_code;
+  return outcome->exit_code;
 }
 
 }  // namespace reapctl::cli

@@ -32,6 +32,8 @@ constexpr std::array kRows = {
     OptionRow{"die-with", 0, "WHOM", kStopping, "Run the ladder when parent, a PID or the writer of stdin is gone",
               false},
     OptionRow{"ok-exit", 0, "CODE|SIG,...", kStopping, "What counts as success besides 0 and becomes exit 0", false},
+    OptionRow{"no-guard", 0, "", kContainment, "Without the second reapctl process that survives SIGKILL of the first",
+              false},
     OptionRow{"no-new-privs", 0, "", kContainment, "The command can't gain privileges", false},
     OptionRow{"close-fds", 0, "except:N,...", kContainment, "Pass only 0, 1, 2 and those named", false, false, true},
     OptionRow{"workdir-base", 0, "DIR", kWorkdir, "Where to make it [$TMPDIR or /tmp]", true},

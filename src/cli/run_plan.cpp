@@ -165,6 +165,7 @@ class PlanMaker {
   }
 
   void containment() {
+    plan_.guard = !given_.has("no-guard") && guard_by_environment();
     plan_.no_new_privs = given_.has("no-new-privs");
     const auto value = given_.last("close-fds");
     if (!value) return;
@@ -178,6 +179,13 @@ class PlanMaker {
       if (!sys::is_open(*fd)) reject(*value, "descriptor " + part + " is not open");
       plan_.close_fds->push_back(*fd);
     }
+  }
+
+  /// The environment form of --no-guard says it the other way round.
+  static bool guard_by_environment() {
+    const char* text = std::getenv("REAPCTL_OPT_GUARD");
+    if (text == nullptr || *text == '\0') return true;
+    return choice<bool>({.text = text, .source = "REAPCTL_OPT_GUARD"}, {{"on", true}, {"off", false}});
   }
 
   void workdir() {

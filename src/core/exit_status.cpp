@@ -23,6 +23,8 @@ bool succeeded(const ExitStatus& exit, const OkExit& ok) {
 }
 
 RunResult run_result(const std::optional<Stop>& stop, const std::optional<ExitStatus>& exit, const OkExit& ok) {
+  if (stop && stop->cause == StopCause::supervisor_death) return RunResult::supervisor_died;
+  if (stop && stop->cause == StopCause::guard_death) return RunResult::guard_died;
   if (exit && exit->kind == ExitKind::not_started) return RunResult::not_started;
   if (stop && stop->cause == StopCause::timeout) return RunResult::timeout;
   if (stop && stop->cause != StopCause::leftovers) return RunResult::stopped;
@@ -39,7 +41,7 @@ RunResult run_result(const std::optional<Stop>& stop, const std::optional<ExitSt
 
 int exit_code(RunResult result, const std::optional<ExitStatus>& exit, const OkExit& ok, bool survivors) {
   if (result == RunResult::timeout) return kExitTimeout;
-  if (!exit) return kExitFailure;
+  if (!exit || result == RunResult::supervisor_died || result == RunResult::guard_died) return kExitFailure;
   if (exit->kind == ExitKind::not_started) {
     if (exit->failed_stage != "exec") return kExitFailure;
     return exit->failed_errno == ENOENT ? kExitNotFound : kExitNotExecutable;

@@ -53,6 +53,7 @@ struct RunPlan {
   ForwardTo forward_to = ForwardTo::main;
   DieWith die_with;
   OkExit ok_exit;
+  bool guard = true;
   bool no_new_privs = false;
   std::optional<std::vector<int>> close_fds;  ///< if set: pass only 0, 1, 2 and these
   WorkdirPlan workdir;

@@ -34,9 +34,15 @@ class Transition {
         break;
       case RunEventKind::start_failed: remove(); break;
       case RunEventKind::stop_signal:
+      case RunEventKind::guard_died:
       case RunEventKind::die_with:
         record_stop(event);
         remove();
+        break;
+      case RunEventKind::taken_over:
+        state_.main_alive = event.main_alive;
+        begin_stop(event);
+        if (event.tree_empty) emptied();
         break;
       case RunEventKind::typed_interrupt:
       case RunEventKind::tick:
@@ -51,7 +57,9 @@ class Transition {
   void running(const RunEvent& event) {
     switch (event.kind) {
       case RunEventKind::stop_signal:
+      case RunEventKind::guard_died:
       case RunEventKind::die_with: begin_stop(event); break;
+      case RunEventKind::taken_over: break;
       case RunEventKind::typed_interrupt: typed_interrupt(); break;
       case RunEventKind::tick:
         if (deadline_passed(state_.run_deadline)) begin_stop(event);
@@ -69,7 +77,9 @@ class Transition {
   void waiting(const RunEvent& event) {
     switch (event.kind) {
       case RunEventKind::stop_signal:
+      case RunEventKind::guard_died:
       case RunEventKind::die_with: begin_stop(event); break;
+      case RunEventKind::taken_over: break;
       case RunEventKind::typed_interrupt: typed_interrupt(); break;
       case RunEventKind::tick:
         if (deadline_passed(state_.run_deadline)) begin_stop(event);
@@ -115,7 +125,9 @@ class Transition {
         state_.ladder = after_census(state_.ladder, event.census, now_);
         if (state_.ladder.phase == LadderPhase::over) give_up();
         break;
+      case RunEventKind::guard_died: record_stop(event); break;  // the ladder is at work already
       case RunEventKind::die_with:
+      case RunEventKind::taken_over:
       case RunEventKind::started:
       case RunEventKind::start_failed:
       case RunEventKind::removed: break;
@@ -130,6 +142,7 @@ class Transition {
       case RunEventKind::die_with:
         if (!state_.stop_deadline) set_stop_deadline();
         break;
+      case RunEventKind::guard_died: record_stop(event); break;
       case RunEventKind::tick:
         if (deadline_passed(state_.stop_deadline)) {
           state_.stop_timeout_hit = true;
@@ -138,6 +151,7 @@ class Transition {
         }
         break;
       case RunEventKind::removed: finish(); break;
+      case RunEventKind::taken_over:
       case RunEventKind::started:
       case RunEventKind::start_failed:
       case RunEventKind::main_exited:
@@ -183,6 +197,8 @@ class Transition {
     Stop stop{.cause = StopCause::signal, .signal = event.signal, .sender_pid = event.sender_pid, .at = now_};
     if (event.kind == RunEventKind::typed_interrupt) stop.signal = SIGINT;
     if (event.kind == RunEventKind::die_with) stop.cause = StopCause::die_with;
+    if (event.kind == RunEventKind::guard_died) stop.cause = StopCause::guard_death;
+    if (event.kind == RunEventKind::taken_over) stop.cause = StopCause::supervisor_death;
     if (event.kind == RunEventKind::tick) stop.cause = StopCause::timeout;
     if (event.kind == RunEventKind::main_exited) stop.cause = StopCause::leftovers;
     if (state_.stop) stop.at = state_.stop->at;  // the ladder's timeline began then

@@ -55,6 +55,8 @@ enum class RunEventKind {
   start_failed,
   stop_signal,      ///< a signal of --stop-on that did not come from the keyboard
   typed_interrupt,  ///< ^C: the command in our process group has it already
+  guard_died,       ///< the other reapctl process is gone: nobody would clean up after us
+  taken_over,       ///< the supervisor is gone and we, its guard, go on in its place; the first event here
   die_with,         ///< the process or pipe of --die-with is gone
   tick,             ///< the deadline of next_deadline() has come
   main_exited,      ///< the main command was reaped
@@ -68,7 +70,8 @@ struct RunEvent {
   RunEventKind kind = RunEventKind::tick;
   std::optional<int> signal;      ///< stop_signal
   std::optional<int> sender_pid;  ///< stop_signal
-  bool tree_empty = false;        ///< main_exited: nobody else is left
+  bool tree_empty = false;        ///< main_exited, taken_over: nobody else is left
+  bool main_alive = false;        ///< taken_over
   Census census;                  ///< census
 };
 

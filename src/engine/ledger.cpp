@@ -50,6 +50,7 @@ std::vector<core::ProcessDetails> Ledger::describe(std::vector<core::ProcessStat
   const auto since_boot = proc::since_boot();
   if (processes.size() > core::kListLimit) processes.resize(core::kListLimit);
   std::vector<core::ProcessDetails> details;
+  details.reserve(processes.size());
   for (const core::ProcessStat& process : processes) {
     details.push_back(proc::describe(proc_, process, listening, since_boot));
   }

@@ -17,7 +17,7 @@ namespace {
 
 /// Writes all of `text`, at most PIPE_BUF bytes at a time: poll(2) promises room for no more, and the descriptor may
 /// be somebody else's and blocking.
-sys::Result<void> write_stream(int fd, std::string_view text, int give_up_fd) {
+sys::Result<void> write_stream(int fd, std::string_view text, int give_up_fd, SharedReport* shared) {
   while (!text.empty()) {
     pollfd ready[2] = {{.fd = fd, .events = POLLOUT, .revents = 0}, {.fd = give_up_fd, .events = POLLIN, .revents = 0}};
     if (::poll(ready, 2, -1) < 0 && errno != EINTR) return sys::last_error("poll");
@@ -29,6 +29,7 @@ sys::Result<void> write_stream(int fd, std::string_view text, int give_up_fd) {
     if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (written < 0) return sys::last_error("write");
     text.remove_prefix(static_cast<std::size_t>(written));
+    if (shared != nullptr) shared->advance(static_cast<std::size_t>(written));
   }
   return {};
 }
@@ -93,6 +94,7 @@ sys::Result<ReportOutput> ReportOutput::open_file(const std::string& path) {
   if (name.empty()) return sys::Error{.code = EISDIR, .operation = "open", .subject = path};
   output.path_ = path;
   output.name_ = name;
+  output.fresh_ = "." + name + "." + std::to_string(::getpid());
   output.fd_.reset(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!output.fd_.valid()) return sys::last_error("open the directory of", path);
   if (output.kind_ == Kind::replaced_file && ::faccessat(output.fd_.get(), ".", W_OK | X_OK, AT_EACCESS) != 0) {
@@ -101,34 +103,48 @@ sys::Result<ReportOutput> ReportOutput::open_file(const std::string& path) {
   return output;
 }
 
-sys::Result<void> ReportOutput::write(std::string_view text, int give_up_fd) {
+sys::Result<void> ReportOutput::write(std::string_view text, int give_up_fd, SharedReport* shared) {
   const std::string line = std::string(text).append("\n");
+  if (shared != nullptr && !shared->set(line)) shared = nullptr;
+  return put(line, give_up_fd, shared);
+}
+
+sys::Result<void> ReportOutput::resume(SharedReport& shared, int give_up_fd) {
+  const std::string rest(shared.rest());
+  return rest.empty() ? sys::Result<void>() : put(rest, give_up_fd, &shared);
+}
+
+sys::Result<void> ReportOutput::put(std::string_view text, int give_up_fd, SharedReport* shared) {
   switch (kind_) {
     case Kind::nowhere: return {};
-    case Kind::stream: return write_stream(fd_.get(), line, give_up_fd);
-    case Kind::replaced_file: return replace(line);
+    case Kind::stream: return write_stream(fd_.get(), text, give_up_fd, shared);
+    case Kind::replaced_file: {
+      auto replaced = replace(text);
+      if (replaced && shared != nullptr) shared->advance(text.size());
+      return replaced;
+    }
     case Kind::late_fifo: break;
   }
   const sys::UniqueFd fifo(::openat(fd_.get(), name_.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!fifo.valid()) return sys::last_error("open", path_);
-  return write_stream(fifo.get(), line, give_up_fd);
+  if (!fifo.valid()) return sys::last_error("open", name_);
+  return write_stream(fifo.get(), text, give_up_fd, shared);
 }
 
 /// Writes a new file beside the old one and renames it over: a reader sees the old report or the whole new one.
 sys::Result<void> ReportOutput::replace(std::string_view text) const {
-  const std::string fresh = "." + name_ + "." + std::to_string(::getpid());
   struct stat old {};
   const bool exists = ::fstatat(fd_.get(), name_.c_str(), &old, 0) == 0;
+  (void)::unlinkat(fd_.get(), fresh_.c_str(), 0);  // of the other reapctl process, if it died in the middle
   const sys::UniqueFd file(
-      ::openat(fd_.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+      ::openat(fd_.get(), fresh_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
   if (!file.valid()) return sys::last_error("write", path_);
-  sys::Result<void> written = write_stream(file.get(), text, -1);
+  sys::Result<void> written = write_stream(file.get(), text, -1, nullptr);
   if (written && exists && ::fchmod(file.get(), old.st_mode & 07777U) != 0)
     written = sys::last_error("set the mode of", path_);
-  if (written && ::renameat(fd_.get(), fresh.c_str(), fd_.get(), name_.c_str()) != 0) {
+  if (written && ::renameat(fd_.get(), fresh_.c_str(), fd_.get(), name_.c_str()) != 0) {
     written = sys::last_error("replace", path_);
   }
-  if (!written) (void)::unlinkat(fd_.get(), fresh.c_str(), 0);  // the first error is the one to tell
+  if (!written) (void)::unlinkat(fd_.get(), fresh_.c_str(), 0);  // the first error is the one to tell
   return written;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/plan.hpp"
+#include "engine/shared_page.hpp"
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
 
@@ -17,8 +18,12 @@ class ReportOutput {
   /// Errors: EBADF, ENOENT, EACCES, EISDIR, … with the path or descriptor as subject.
   [[nodiscard]] static sys::Result<ReportOutput> open(const core::OutputTarget& target);
 
-  /// Writes `text` and a line feed. Waits for a slow reader until `give_up_fd` is readable (a request to stop).
-  [[nodiscard]] sys::Result<void> write(std::string_view text, int give_up_fd);
+  /// Writes `text` and a line feed. Waits for a slow reader until `give_up_fd` is readable (a request to stop). With
+  /// `shared`, another process can finish what this one has begun.
+  [[nodiscard]] sys::Result<void> write(std::string_view text, int give_up_fd, SharedReport* shared);
+
+  /// Finishes what another process began to write.
+  [[nodiscard]] sys::Result<void> resume(SharedReport& shared, int give_up_fd);
 
   [[nodiscard]] bool wanted() const { return kind_ != Kind::nowhere; }
   /// The descriptor that must stay open during the run; -1 if there is none.
@@ -27,12 +32,14 @@ class ReportOutput {
  private:
   enum class Kind { nowhere, stream, replaced_file, late_fifo };
   [[nodiscard]] static sys::Result<ReportOutput> open_file(const std::string& path);
+  [[nodiscard]] sys::Result<void> put(std::string_view text, int give_up_fd, SharedReport* shared);
   [[nodiscard]] sys::Result<void> replace(std::string_view text) const;
 
   Kind kind_ = Kind::nowhere;
-  sys::UniqueFd fd_;  ///< the stream, or the directory of the file
-  std::string path_;  ///< as given, for messages
-  std::string name_;  ///< below the directory
+  sys::UniqueFd fd_;   ///< the stream, or the directory of the file
+  std::string path_;   ///< as given, for messages
+  std::string name_;   ///< below the directory
+  std::string fresh_;  ///< the new file beside it, until it takes its place
 };
 
 /// Where events go, one line each, as they happen. Never waits: what a reader is too slow for is dropped and counted.

@@ -63,7 +63,12 @@ void Registration::begin(core::RunRecord record) {
   write();
 }
 
-void Registration::note_workdir(const std::optional<Workdir>& workdir) {
+void Registration::complete(const std::optional<Workdir>& workdir, const proc::ProcFs& proc) {
+  if (record_.supervisor.pid != ::getpid()) {
+    record_.guard = record_.supervisor;
+    record_.supervisor = {.pid = ::getpid(), .start_ticks = 0};
+    if (const auto self = proc.stat(::getpid())) record_.supervisor = self->id;
+  }
   if (!workdir) {
     record_.workdir.reset();
   } else if (record_.workdir) {

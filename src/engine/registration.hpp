@@ -4,6 +4,7 @@
 #include "core/record.hpp"
 #include "engine/registry.hpp"
 #include "engine/workdir.hpp"
+#include "proc/proc_fs.hpp"
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
 
@@ -41,8 +42,9 @@ class Registration {
   /// Puts the run on record. What `record` says can be changed later by way of `change`.
   void begin(core::RunRecord record);
 
-  /// The work directory exists now, or does not (nullopt).
-  void note_workdir(const std::optional<Workdir>& workdir);
+  /// The work directory exists now, or does not (nullopt), and this process is the supervisor. The one that began the
+  /// record, if it is another, is the guard.
+  void complete(const std::optional<Workdir>& workdir, const proc::ProcFs& proc);
 
   [[nodiscard]] MainNote main_note() const;
 

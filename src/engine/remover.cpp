@@ -73,18 +73,20 @@ sys::Result<RemovalJob> RemovalJob::start(sys::UniqueFd parent, std::string name
   state->options = options;
   state->done.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!state->done.valid()) return sys::last_error("eventfd");
-  const AllSignalsBlocked blocked;
+  const auto work = [state] {
+    remove_directory(state->parent.get(), state->name, state->expected, state->progress, state->options);
+    const std::uint64_t one = 1;
+    // The only write to this counter: it cannot block, nor be short.
+    (void)!::write(state->done.get(), &one, sizeof one);
+  };
+  std::thread thread;
   try {
-    std::thread thread([state] {
-      remove_directory(state->parent.get(), state->name, state->expected, state->progress, state->options);
-      const std::uint64_t one = 1;
-      // The only write to this counter: it cannot block, nor be short.
-      (void)!::write(state->done.get(), &one, sizeof one);
-    });
-    return RemovalJob(std::move(state), std::move(thread));
-  } catch (const std::system_error& error) {
-    return sys::Error{.code = error.code().value(), .operation = "start a thread", .subject = {}};
+    const AllSignalsBlocked blocked;
+    thread = std::thread(work);
+  } catch (const std::system_error&) {
+    work();  // EAGAIN: better a blocked loop than a directory that stays
   }
+  return RemovalJob(state, std::move(thread));
 }
 
 RemovalJob::~RemovalJob() {
@@ -92,13 +94,13 @@ RemovalJob::~RemovalJob() {
 }
 
 RemovalStats RemovalJob::take_result() {
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   return state_->progress.stats();
 }
 
 RemovalStats RemovalJob::abandon() {
   state_->progress.stop();
-  thread_.detach();
+  if (thread_.joinable()) thread_.detach();
   RemovalStats stats = state_->progress.stats();
   stats.complete = false;
   return stats;

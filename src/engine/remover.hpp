@@ -71,10 +71,10 @@ class RemovalProgress {
 void remove_directory(int parent_fd, const std::string& name, const DirectoryIdentity& expected,
                       RemovalProgress& progress, const RemoverOptions& options);
 
-/// A removal on a thread of its own, with every signal blocked there.
+/// A removal on a thread of its own, with every signal blocked there. Where there can be no thread, `start` does it.
 class RemovalJob {
  public:
-  /// Errors: no thread, no eventfd. `parent` is the directory that holds `name`.
+  /// Errors: no eventfd. `parent` is the directory that holds `name`.
   [[nodiscard]] static sys::Result<RemovalJob> start(sys::UniqueFd parent, std::string name,
                                                      const DirectoryIdentity& expected,
                                                      const RemoverOptions& options = {});

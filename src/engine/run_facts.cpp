@@ -112,10 +112,10 @@ sys::Result<std::vector<int>> descriptors_to_close(const std::vector<int>& passe
   return open;
 }
 
-void add_surroundings(const proc::ProcFs& proc, core::RunReport& report) {
+void add_surroundings(const proc::ProcFs& proc, pid_t self, pid_t parent, core::RunReport& report) {
   report.host = proc::host_name(proc);
   report.boot_id = proc::boot_id(proc);
-  report.origin = proc::read_origin(proc, {.self = ::getpid(), .parent = ::getppid(), .uid = ::getuid()});
+  report.origin = proc::read_origin(proc, {.self = self, .parent = parent, .uid = ::getuid()});
 }
 
 std::string current_directory() {

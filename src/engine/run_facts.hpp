@@ -34,8 +34,8 @@ namespace reapctl::engine {
 /// The inherited descriptors above 2 that are not in `passed`. Errors: /proc is not there.
 [[nodiscard]] sys::Result<std::vector<int>> descriptors_to_close(const std::vector<int>& passed);
 
-/// Fills in who started us, where and on which machine.
-void add_surroundings(const proc::ProcFs& proc, core::RunReport& report);
+/// Fills in who started `self`, the child of `parent`, where and on which machine.
+void add_surroundings(const proc::ProcFs& proc, pid_t self, pid_t parent, core::RunReport& report);
 
 /// getcwd(2); empty if the current directory was deleted.
 [[nodiscard]] std::string current_directory();

@@ -44,6 +44,18 @@ void RunLoop::begin(core::RunEventKind kind, core::TimePoint at) {
   feed({.kind = kind});
 }
 
+void RunLoop::take_over(core::TimePoint began_at) {
+  now_ = core::Clock::now();
+  main_started_at_ = began_at;
+  if (const std::int64_t deadline_ns = resources_.page->stop_deadline_ns.load(); deadline_ns != 0) {
+    state_.stop_deadline = core::TimePoint(std::chrono::nanoseconds(deadline_ns));
+  }
+  state_.main_alive = resources_.main.pid > 0;
+  while (!reap_ended() && tree_.living().empty()) {
+  }
+  feed({.kind = core::RunEventKind::taken_over, .tree_empty = tree_empty(), .main_alive = state_.main_alive});
+}
+
 void RunLoop::run() {
   while (state_.phase != core::RunPhase::finished) {
     const auto source = resources_.loop.wait(core::next_deadline(state_));
@@ -63,8 +75,12 @@ void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
     return;
   }
   switch (static_cast<Source>(*source)) {
-    case kSignals:
-      if (const auto info = sys::next_signal(resources_.signal_fd.get())) on_signal(*info);
+    case kSignals: on_own_signal(); break;
+    case kGuardMessage: on_guard_message(); break;
+    case kGuardEnded:
+      resources_.loop.remove(resources_.guard->pid_fd());
+      resources_.guard.reset();  // closes the socket, which takes it out of the loop
+      feed({.kind = core::RunEventKind::guard_died});
       break;
     case kMainEnded: reap_one(resources_.main.pid); break;
     case kDieWith:
@@ -76,6 +92,26 @@ void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
 }
 
 // --- signals
+
+/// What is sent to us while we have a guard was sent to him as well (by a control group, kill 0), or was not meant for
+/// us; he hears it and passes it on, so that one kill that reaches both counts once.
+void RunLoop::on_own_signal() {
+  const auto info = sys::next_signal(resources_.signal_fd.get());
+  if (info && (!resources_.guard || info->ssi_signo == SIGCHLD)) on_signal(*info);
+}
+
+void RunLoop::on_guard_message() {
+  const auto message = resources_.guard->receive();
+  if (!message) {
+    resources_.loop.remove(resources_.guard->socket());  // he is gone; his end is noticed by itself
+    return;
+  }
+  switch (message->kind) {
+    case GuardMessage::Kind::signal: on_signal(message->signal); break;
+    case GuardMessage::Kind::resumed: continue_main(); break;
+    case GuardMessage::Kind::stop: break;  // ours to send
+  }
+}
 
 void RunLoop::on_signal(const signalfd_siginfo& info) {
   const core::ReceivedSignal received{.number = static_cast<int>(info.ssi_signo),
@@ -132,16 +168,31 @@ void RunLoop::forward(const signalfd_siginfo& info) {
 /// is no command any more to decide, and its leftovers have stopped, it is for us to let the shell have its terminal.
 void RunLoop::on_job_stop() {
   const bool undecided = !state_.main_alive && state_.phase == core::RunPhase::waiting;
-  if (undecided && resources_.signals.shared_group) sys::stop_self();
+  if (undecided && resources_.signals.shared_group) stop_job();
 }
 
-/// A command that has stopped stops us, or the shell would wait for ever. In an orphaned group nobody could continue
-/// us, so there the kernel ignores the signal; whoever still runs then continues the command.
+/// A command that has stopped stops us, or the shell would wait for ever.
 void RunLoop::follow_stopped_main() {
   if (!resources_.signals.shared_group || !state_.main_alive || state_.phase != core::RunPhase::running) return;
-  if (!sys::is_stopped(resources_.main.pid)) return;
+  if (sys::is_stopped(resources_.main.pid)) stop_job();
+}
+
+/// Stops the process that the shell knows: the guard, or us.
+void RunLoop::stop_job() {
+  if (resources_.guard) {
+    resources_.guard->ask_to_stop();  // he answers `resumed`
+    return;
+  }
   sys::stop_self();
-  if (sys::is_stopped(resources_.main.pid)) (void)sys::send_signal(resources_.main.pid_fd.get(), SIGCONT);
+  continue_main();
+}
+
+/// In an orphaned group nobody could continue us, so there the kernel ignores the signal that stops. Whoever still runs
+/// then, or runs again, continues the command; mostly `fg` has done it already.
+void RunLoop::continue_main() {
+  if (state_.main_alive && sys::is_stopped(resources_.main.pid)) {
+    (void)sys::send_signal(resources_.main.pid_fd.get(), SIGCONT);
+  }
 }
 
 // --- reaping
@@ -192,6 +243,10 @@ void RunLoop::main_ended(const sys::ChildEnd& child) {
   report_.main->duration = to_millis(now_ - main_started_at_);
   report_.main->rusage = resource_usage(child.usage);
   ledger_.note_main(child);
+  if (resources_.page != nullptr) {
+    resources_.page->main_wait_status.store(child.info.si_status);
+    resources_.page->main_wait_code.store(child.info.si_code);
+  }
   emit(core::ExitedEvent{
       .pid = child.info.si_pid, .main = true, .code = report_.exit->code, .signal = report_.exit->signal});
   state_.main_alive = false;
@@ -218,6 +273,10 @@ void RunLoop::feed(const core::RunEvent& event) {
   while (!events_.empty()) {
     core::RunStep step = core::step(plan_.rules, state_, events_.front(), now_);
     state_ = std::move(step.state);
+    if (resources_.page != nullptr && state_.stop_deadline) {
+      resources_.page->stop_deadline_ns.store(
+          std::chrono::nanoseconds(state_.stop_deadline->time_since_epoch()).count());
+    }
     for (const core::RunAction action : step.actions) perform(action);
     events_.pop_front();
   }

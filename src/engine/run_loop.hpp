@@ -6,9 +6,11 @@
 #include "core/supervision.hpp"
 #include "engine/cleanup.hpp"
 #include "engine/die_with.hpp"
+#include "engine/guard.hpp"
 #include "engine/ledger.hpp"
 #include "engine/registration.hpp"
 #include "engine/runner.hpp"
+#include "engine/shared_page.hpp"
 #include "engine/spawn.hpp"
 #include "engine/tree.hpp"
 #include "engine/workdir.hpp"
@@ -31,11 +33,13 @@ struct RunResources {
   Registration registration;
   std::optional<Workdir> workdir;
   core::SignalContext signals;
-  Spawned main;  ///< pid -1 until it is started, and when that failed
+  std::optional<GuardLink> guard;  ///< while it lives
+  SharedPage* page = nullptr;      ///< with a guard
+  Spawned main;                    ///< pid -1 until it is started, and when that failed
 };
 
 /// What the loop can wait for.
-enum Source : sys::EventLoop::Tag { kSignals, kMainEnded, kDieWith, kRemoval };
+enum Source : sys::EventLoop::Tag { kSignals, kGuardMessage, kGuardEnded, kMainEnded, kDieWith, kRemoval };
 
 /// The one loop of a run: descriptor or deadline -> RunEvent -> core::step -> RunAction -> perform. Writes what it
 /// sees into the report.
@@ -47,6 +51,9 @@ class RunLoop {
   /// Tells the machine how the start went.
   void begin(core::RunEventKind kind, core::TimePoint at);
 
+  /// Goes on in place of a supervisor that died, with what he left of a run that began at `began_at`.
+  void take_over(core::TimePoint began_at);
+
   /// Until the run is finished.
   void run();
 
@@ -57,11 +64,15 @@ class RunLoop {
  private:
   void handle(std::optional<sys::EventLoop::Tag> source);
 
+  void on_own_signal();
+  void on_guard_message();
   void on_signal(const signalfd_siginfo& info);
   void stop_requested(const signalfd_siginfo& info);
   void forward(const signalfd_siginfo& info);
   void on_job_stop();
   void follow_stopped_main();
+  void stop_job();
+  void continue_main();
 
   void reap();
   bool reap_ended();

@@ -4,9 +4,9 @@
 #include "core/plan.hpp"
 #include "core/record.hpp"
 #include "core/report.hpp"
+#include "engine/shared_page.hpp"
 #include "sys/result.hpp"
 #include "sys/signals.hpp"
-#include "sys/unique_fd.hpp"
 
 #include <functional>
 #include <vector>
@@ -25,19 +25,23 @@ struct RunSetting {
   std::string run_id;
   const core::RecordCodec* record_codec = nullptr;
   std::vector<int> keep_open;  ///< descriptors that the caller goes on using after the command has started
+  /// Called once when the run is over, in whichever process is left to do so. It should put the text of the report into
+  /// `shared`, if there is one, and give up waiting for a reader when `give_up_fd` is readable: a signal to reapctl.
+  std::function<void(core::RunReport& report, int give_up_fd, SharedReport* shared)> deliver;
+  /// Called instead when the other process died while it delivered.
+  std::function<void(SharedReport& shared, int give_up_fd)> resume_delivery;
 };
 
 /// How a run ended.
 struct RunOutcome {
-  core::RunReport report;
+  int exit_code = 0;
   /// On a terminal a command that died of ^C takes reapctl with it, or the shell would run on: fact 26.
   bool die_of_interrupt = false;
-  /// Further signals to reapctl come here: whoever waits for a slow reader of the report should listen to it.
-  sys::UniqueFd signal_fd;
 };
 
 /// Runs a command from its start until nothing of it is left. Makes this process a child subreaper; afterwards its
-/// working directory is "/" and the descriptors that it inherited are closed. Error: a wish of the plan cannot be
+/// working directory is "/" and the descriptors that it inherited are closed. With a guard it returns in two processes:
+/// this one, and the supervisor, which should exit as well. Error: a wish of the plan cannot be
 /// met, and nothing was started; its text names the option.
 [[nodiscard]] sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting,
                                           const RunObserver& observer);

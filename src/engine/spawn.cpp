@@ -78,8 +78,9 @@ int execute(ChildPlan& plan) {
       plan.shell_argv[1] = writable(file);
       (void)::execve(kShell, plan.shell_argv.data(), environment);
     }
+    const bool searching = plan.candidates.size() > 1;
+    if (!searching || (errno != ENOENT && errno != ENOTDIR && errno != EACCES)) return errno;
     if (errno == EACCES) denied = true;
-    if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) return errno;
   }
   return denied ? EACCES : ENOENT;
 }
@@ -138,7 +139,8 @@ __attribute__((no_sanitize("address")))
 int child_main(void* argument) {
   auto& plan = *static_cast<ChildPlan*>(argument);
   const SpawnRequest& request = *plan.request;
-  if (request.own_group) (void)::setpgid(0, 0);  // fails only for a session leader, and a new child is none
+  if (request.pid_out != nullptr) request.pid_out->store(::getpid());
+  if (request.group && ::setpgid(0, *request.group) != 0) return fail(plan, "setpgid", errno);
   if (request.directory_fd >= 0 && ::fchdir(request.directory_fd) != 0) return fail(plan, "chdir", errno);
   if (request.no_new_privs && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail(plan, "no-new-privs", errno);
   write_down(plan);

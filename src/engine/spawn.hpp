@@ -6,6 +6,7 @@
 #include "sys/signals.hpp"
 #include "sys/unique_fd.hpp"
 
+#include <atomic>
 #include <optional>
 #include <string>
 #include <sys/types.h>
@@ -17,8 +18,9 @@ namespace reapctl::engine {
 struct SpawnRequest {
   std::vector<std::string> argv;
   core::Environment environment;
-  sys::CallerSignals caller_signals;  ///< the command gets the mask and the SIGCHLD disposition the caller had
-  bool own_group = false;
+  sys::CallerSignals caller_signals;      ///< the command gets the mask and the SIGCHLD disposition the caller had
+  std::optional<pid_t> group;             ///< the process group to enter, 0 for a new one; nullopt: the current one
+  std::atomic<pid_t>* pid_out = nullptr;  ///< where the child writes its pid before anything else can happen to it
   bool no_new_privs = false;
   int directory_fd = -1;       ///< the command's working directory; -1: the current one
   std::vector<int> close_fds;  ///< closed before the exec

@@ -92,8 +92,15 @@ int Tree::tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> m
   return told;
 }
 
+void Tree::note_whom_the_kill_finds() {
+  told_.clear();
+  const auto children = proc_.children(::getpid());
+  if (children && children->size() > kStorm) return;
+  for (const core::ProcessStat& process : living()) told_.insert(process.id);
+}
+
 core::Census Tree::kill(core::TimePoint now) {
-  if (!killing_) told_.clear();
+  if (!killing_) note_whom_the_kill_finds();
   killing_ = true;
   // Children first, by pid alone: nobody but us can reap them, so their pids cannot be reused, and nothing but speed
   // catches a chain of processes that fork and exit for ever.

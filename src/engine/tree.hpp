@@ -75,6 +75,8 @@ class Tree {
 
  private:
   void leave_out_strangers(std::vector<core::ProcessStat>& processes);
+  /// Those that the first kill by pid ends are dead before the closer look behind it could count them.
+  void note_whom_the_kill_finds();
 
   const proc::ProcFs& proc_;
   std::string cookie_;

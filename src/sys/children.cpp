@@ -26,6 +26,11 @@ bool has_children() {
   return ::syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, nullptr) == 0 || errno != ECHILD;
 }
 
+bool is_child(pid_t pid) {
+  siginfo_t info{};
+  return ::syscall(SYS_waitid, P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, nullptr) == 0;
+}
+
 std::optional<ChildEnd> peek_ended_child() {
   return wait_for(P_ALL, 0, WEXITED | WNOWAIT);
 }

@@ -16,6 +16,9 @@ struct ChildEnd {
 /// Whether this process has any child at all, living or ended, whatever its exit signal. Source: waitid(2), __WALL.
 [[nodiscard]] bool has_children();
 
+/// Whether `pid` is a child of this process, living or ended.
+[[nodiscard]] bool is_child(pid_t pid);
+
 /// A child that has ended, left unreaped so that its pid cannot be reused; nullopt if there is none.
 [[nodiscard]] std::optional<ChildEnd> peek_ended_child();
 

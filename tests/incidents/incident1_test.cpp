@@ -1,6 +1,8 @@
 #include "support/process.hpp"
 #include "support/reapctl.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <string>
@@ -25,6 +27,9 @@ Args twenty_thousand_files(const Roster& roster, const std::string& then) {
           then};
 }
 
+/// 20,000 files on a busy disk take their time.
+constexpr std::chrono::seconds kLongPatience{100};
+
 class Incident1 : public testing::Test {
  protected:
   Incident1() { fs::create_directory(base_); }
@@ -42,7 +47,8 @@ class Incident1 : public testing::Test {
 };
 
 TEST_F(Incident1, TheLoopIsNotBlockedByTheDeletion) {
-  const Outcome outcome = run(run_of({"--workdir-base", base_}, twenty_thousand_files(roster_, "exit=0")));
+  const Outcome outcome =
+      Reapctl(run_of({"--workdir-base", base_}, twenty_thousand_files(roster_, "exit=0"))).wait(kLongPatience);
   EXPECT_EQ(outcome.code(), 0);
   expect_deleted(outcome);
   EXPECT_GE(outcome.report["workdir"]["threads"], 1);
@@ -61,12 +67,12 @@ TEST_F(Incident1, ASignalIsAnsweredDuringTheDeletion) {
   Reapctl reapctl(run_of({"--workdir-base", base_, "--events", events},
                          twenty_thousand_files(roster_, "await=" + gate.path() + " exit=0")));
   // Word-splitting of `then` is the shell's: "await=FIFO exit=0".
-  const Process main = roster_.next();
+  const Process main = roster_.next(kLongPatience);
   gate.open();
   // The command is reaped: from here on reapctl does nothing but delete.
   EXPECT_TRUE(await([&] { return !read_stat(main.pid).has_value(); }));
   reapctl.send(SIGTERM);
-  const Outcome outcome = reapctl.wait();
+  const Outcome outcome = reapctl.wait(kLongPatience);
   EXPECT_NE(read_file(events).find("\"signal\""), std::string::npos) << read_file(events);
   EXPECT_EQ(outcome.report["exit"]["code"], 0);
   expect_deleted(outcome);
@@ -76,16 +82,16 @@ TEST_F(Incident1, RequestsToStopDuringTheDeletionDoNotAbandonIt) {
   Gate gate;
   Reapctl reapctl(
       run_of({"--workdir-base", base_}, twenty_thousand_files(roster_, "await=" + gate.path() + " exit=0")));
-  const Process main = roster_.next();
+  const Process main = roster_.next(kLongPatience);
   gate.open();
   EXPECT_TRUE(await([&] { return !read_stat(main.pid).has_value(); }));
   for (int i = 0; i < 3; ++i) reapctl.send(i % 2 == 0 ? SIGTERM : SIGINT);
-  expect_deleted(reapctl.wait());
+  expect_deleted(reapctl.wait(kLongPatience));
 }
 
 TEST_F(Incident1, NoHelperThreadExistsBeforeTheLastProcessIsDead) {
   Reapctl reapctl(run_of({"--workdir-base", base_}, misbehave(roster_, {"ready=main"})));
-  const Process main = roster_.next();
+  const Process main = roster_.next(kLongPatience);
   const pid_t supervisor = read_stat(main.pid).value_or(ProcStat{}).ppid;
   EXPECT_EQ(read_stat(supervisor).value_or(ProcStat{}).threads, 1);
   reapctl.send(SIGTERM);

@@ -78,7 +78,7 @@ TEST_P(OptionForm, EndsWhereTheCommandBegins) {
 INSTANTIATE_TEST_SUITE_P(Argv, OptionForm,
                          testing::Values(Args{"-t", "60"}, Args{"-t60"}, Args{"--timeout", "60"}, Args{"--timeout=60"},
                                          Args{"-s", "INT", "-k", "1s"}, Args{"-sINT", "-k1s"}, Args{"--no-workdir"},
-                                         Args{"--close-fds"}, Args{"--close-fds=except:3"},
+                                         Args{"--close-fds"}, Args{"--close-fds=except:2"},
                                          Args{"--no-new-privs", "--name", "n"}, Args{"--name=[a,b]"},
                                          Args{"--workdir-use", "cwd,tmp"}, Args{"--map", "HUP:USR1"}));
 

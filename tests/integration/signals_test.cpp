@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <fcntl.h>
+#include <filesystem>
 #include <string>
 #include <unistd.h>
 
@@ -182,6 +183,15 @@ TEST(DieWith, PidOfAnyProcess) {
   EXPECT_EQ(outcome.code(), 130);
   EXPECT_EQ(outcome.report["stop"]["cause"], "die-with");
   EXPECT_EQ(other.wait().code(), 130);
+}
+
+TEST(DieWith, AProcessThatIsGoneAlreadyMeansThatNothingStarts) {
+  TempDir directory;
+  // Above PID_MAX_LIMIT, proc(5).
+  const Outcome outcome = run(run_of({"--die-with", "4194305"}, {"touch", directory / "started"}));
+  EXPECT_EQ(outcome.code(), 125);
+  EXPECT_EQ(outcome.report["result"], "not-started");
+  EXPECT_FALSE(std::filesystem::exists(directory / "started"));
 }
 
 TEST(DieWith, StdinThatLosesItsWriter) {

@@ -232,8 +232,9 @@ TEST(Leftovers, WaitedForCanStillBeStopped) {
 TEST(Leftovers, CanBeLeft) {
   Roster roster;
   Gate gate;
-  Launch launch = run_of({"--leftovers", "leave"}, misbehave(roster, {"fork", "[", "setsid", "ready=child", "]",
-                                                                      "ready=main", "await=" + gate.path(), "exit=3"}));
+  Launch launch = run_of(
+      {"--no-workdir", "--leftovers", "leave"},
+      misbehave(roster, {"fork", "[", "setsid", "ready=child", "]", "ready=main", "await=" + gate.path(), "exit=3"}));
   launch.leaves_processes = true;
   Reapctl reapctl(std::move(launch));
   const auto processes = roster.await_roles({"child", "main"});

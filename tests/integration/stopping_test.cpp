@@ -115,7 +115,7 @@ TEST(Fact23, WhatCannotBeKilledIsReportedAndHoldsNothingUp) {
   REQUIRE_STRACE();
   Roster roster;
   TempDir directory;
-  Launch launch = run_of({"--ladder", "INT:50ms,KILL"}, misbehave(roster, {"ready=main"}));
+  Launch launch = run_of({"--no-workdir", "--ladder", "INT:50ms,KILL"}, misbehave(roster, {"ready=main"}));
   launch.wrapper = strace(directory / "trace", {"-e", "inject=kill,tgkill,pidfd_send_signal:error=EPERM"});
   launch.leaves_processes = true;
   Reapctl reapctl(std::move(launch));

@@ -98,7 +98,7 @@ TEST_F(Workdir, IsDeletedWhenTheLastProcessIsDead) {
   // A straggler that ignores INT goes on making files until it is killed.
   const Outcome outcome = run_here({"--ladder", "INT:50ms,KILL"}, sh(R"(
       cd "$REAPCTL_WORKDIR" && mkfifo started
-      setsid sh -c 'trap "" INT; exec 3>started; i=0; while :; do i=$((i+1)); echo x > f$i; done' &
+      setsid sh -c 'trap "" INT; echo x > started; i=0; while :; do i=$((i+1)); echo x > f$i; done' &
       read x < started
       exit 0)"));
   EXPECT_EQ(outcome.code(), 0);

@@ -22,7 +22,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"core", {"sys/result.hpp"}},
     {"proc", {"core", "sys"}},
     {"engine", {"core", "sys", "proc"}},
-    {"report", {"core", "sys"}},
+    {"report", {"core", "sys", "version.hpp"}},
     {"cli", {"core", "sys", "proc", "engine", "report", "version.hpp"}},
     {"main.cpp", {"cli"}},
 };

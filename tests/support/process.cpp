@@ -66,6 +66,11 @@ std::vector<pid_t> children_of(pid_t pid) {
   return children;
 }
 
+std::uint64_t signal_mask(const std::string& status, const std::string& field) {
+  const std::size_t at = status.find("\n" + field + ":");
+  return at == std::string::npos ? ~0ULL : std::stoull(status.substr(at + field.size() + 2), nullptr, 16);
+}
+
 void send_signal(pid_t pid, int signal) {
   ASSERT_GT(pid, 1);
   EXPECT_EQ(::kill(pid, signal), 0) << std::strerror(errno);
@@ -149,8 +154,8 @@ std::optional<Process> Roster::read_line(milliseconds patience) {
   return process;
 }
 
-Process Roster::next() {
-  const std::optional<Process> process = read_line(kPatience);
+Process Roster::next(milliseconds patience) {
+  const std::optional<Process> process = read_line(patience);
   if (!process) ADD_FAILURE() << "no process said anything\n" << describe_tree(::getpid());
   return process.value_or(Process{});
 }

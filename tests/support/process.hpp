@@ -44,6 +44,9 @@ struct ProcStat {
 /// Children of all threads of a process, zombies included.
 [[nodiscard]] std::vector<pid_t> children_of(pid_t pid);
 
+/// A line of /proc/PID/status, such as SigIgn, as a bit mask: bit N-1 for signal N.
+[[nodiscard]] std::uint64_t signal_mask(const std::string& status, const std::string& field);
+
 /// kill(2) to one process: a failure of the test, and no signal, for 0, -1 and 1.
 void send_signal(pid_t pid, int signal);
 
@@ -70,7 +73,7 @@ class Roster {
   [[nodiscard]] std::string path() const;
 
   /// The next line, in the order of writing. Fails the test and returns a Process with pid 0 when patience ran out.
-  Process next();
+  Process next(std::chrono::milliseconds patience = kPatience);
 
   /// Reads until each of the roles has been seen (again: each call asks for lines not yet given). Fails the test else.
   std::map<std::string, Process> await_roles(std::vector<std::string> roles);

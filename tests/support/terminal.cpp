@@ -44,6 +44,11 @@ Terminal::~Terminal() {
     ::kill(pid_, SIGKILL);
     (void)::waitpid(pid_, nullptr, 0);
   }
+  // What the hang-up ends may take a moment to clean up behind the program's back.
+  (void)await([] {
+    while (::waitpid(-1, nullptr, WNOHANG | __WALL) > 0) continue;
+    return children_of(::getpid()).empty();
+  });
   for (const std::string& process : kill_leftovers({})) ADD_FAILURE() << "left behind: " << process << '\n' << screen_;
 }
 

@@ -1,0 +1,80 @@
+#pragma once
+
+#include "core/plan.hpp"
+#include "engine/shared_page.hpp"
+#include "sys/result.hpp"
+#include "sys/unique_fd.hpp"
+
+#include <optional>
+#include <string>
+#include <sys/signalfd.h>
+#include <sys/types.h>
+#include <vector>
+
+/// The guard: the process that the caller knows and signals. Its child, the supervisor, does the work; each sees the
+/// other's death and then cleans up alone.
+namespace reapctl::engine {
+
+/// What guard and supervisor say to each other, one message a record.
+struct GuardMessage {
+  enum class Kind : int {
+    signal,   ///< guard: this signal was sent to me
+    resumed,  ///< guard: I have been continued after `stop`, or nothing stopped me
+    stop,     ///< supervisor: the command has stopped, stop as well, the shell is waiting for it
+  };
+  Kind kind = Kind::signal;
+  signalfd_siginfo signal{};
+};
+
+/// The supervisor's side.
+class GuardLink {
+ public:
+  GuardLink(pid_t pid, sys::UniqueFd pid_fd, sys::UniqueFd socket)
+      : pid_(pid), pid_fd_(std::move(pid_fd)), socket_(std::move(socket)) {}
+
+  [[nodiscard]] int pid_fd() const { return pid_fd_.get(); }  ///< readable once the guard has ended
+  [[nodiscard]] int socket() const { return socket_.get(); }
+  [[nodiscard]] std::optional<GuardMessage> receive() const;
+  void ask_to_stop() const;
+  /// A guard that the command has stopped could not pass on the exit status.
+  void wake() const;
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_;
+  sys::UniqueFd pid_fd_;
+  sys::UniqueFd socket_;
+};
+
+/// How the guard's watch ended.
+enum class WatchEnd { supervisor_done, supervisor_died };
+
+/// The guard's side.
+class Guard {
+ public:
+  Guard(pid_t supervisor, sys::UniqueFd pid_fd, sys::UniqueFd socket)
+      : supervisor_(supervisor), pid_fd_(std::move(pid_fd)), socket_(std::move(socket)) {}
+
+  /// Passes signals on until the supervisor has ended, and reaps it. Lets go of all descriptors but `keep`, its own,
+  /// and stderr.
+  [[nodiscard]] sys::Result<WatchEnd> watch(const SharedPage& page, std::vector<int> keep);
+
+ private:
+  void pass_on(const signalfd_siginfo& info) const;
+  [[nodiscard]] bool on_message() const;
+
+  pid_t supervisor_;
+  sys::UniqueFd pid_fd_;
+  sys::UniqueFd socket_;
+};
+
+/// The two processes after the fork: in each, its own side.
+struct GuardedFork {
+  std::optional<Guard> guard;
+  std::optional<GuardLink> link;
+};
+
+/// Forks the supervisor off, into a process group of its own: killpg by a parent never takes both. Errors: EAGAIN, …
+[[nodiscard]] sys::Result<GuardedFork> fork_supervisor();
+
+}  // namespace reapctl::engine
