@@ -1,55 +1,18 @@
 #include "cli/run_plan.hpp"
 
-#include "core/duration.hpp"
+#include "cli/values.hpp"
 #include "core/ladder.hpp"
 #include "core/signal_name.hpp"
 #include "sys/descriptors.hpp"
 
-#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <initializer_list>
 #include <system_error>
 #include <utility>
 
 namespace reapctl::cli {
 namespace {
-
-using Value = GivenOptions::Value;
-
-/// Thrown inside this file only: the first wrong value ends the making of the plan.
-struct BadOption {
-  std::string message;
-};
-
-[[noreturn]] void reject(const Value& value, std::string_view reason) {
-  throw BadOption{value.source + " \"" + value.text + "\": " + std::string(reason)};
-}
-
-std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> parts;
-  std::size_t begin = 0;
-  while (true) {
-    const auto comma = text.find(',', begin);
-    parts.push_back(text.substr(begin, comma - begin));
-    if (comma == std::string::npos) return parts;
-    begin = comma + 1;
-  }
-}
-
-std::optional<int> number(std::string_view text) {
-  int value = 0;
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.starts_with('-') || failure != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-core::Millis duration(const Value& value) {
-  const auto parsed = core::parse_duration(value.text);
-  if (!parsed) reject(value, parsed.error().operation);
-  return *parsed;
-}
 
 int signal(const Value& value, std::string_view text) {
   const auto parsed = core::parse_signal(text);
@@ -57,16 +20,6 @@ int signal(const Value& value, std::string_view text) {
     reject(value, "unknown signal \"" + std::string(text) + "\", expected a name or number such as INT, SIGTERM or 15");
   }
   return *parsed;
-}
-
-template <class T>
-T choice(const Value& value, std::initializer_list<std::pair<const char*, T>> choices) {
-  std::string allowed;
-  for (const auto& [name, meaning] : choices) {
-    if (value.text == name) return meaning;
-    allowed += (allowed.empty() ? "" : ", ") + std::string(name);
-  }
-  reject(value, "expected one of " + allowed);
 }
 
 class PlanMaker {
