@@ -30,6 +30,10 @@ struct Command {
 [[nodiscard]] std::span<const Command> commands();
 
 [[nodiscard]] int run_command(const Invocation& invocation);
+[[nodiscard]] int sweep_command(const Invocation& invocation);
+[[nodiscard]] int list_command(const Invocation& invocation);
+[[nodiscard]] int show_command(const Invocation& invocation);
+[[nodiscard]] int stop_command(const Invocation& invocation);
 [[nodiscard]] int schema_command(const Invocation& invocation);
 
 }  // namespace reapctl::cli

@@ -27,6 +27,8 @@ constexpr char kAbout[] =
     "Examples:\n"
     "  reapctl run -- nginx -g 'daemon off;'     stop it with SIGTERM: all of it ends, then a report\n"
     "  reapctl run -t 10m -- pytest -n 4         a limit for the whole tree, exit 124\n"
+    "  reapctl list                              what is on record, active and orphaned\n"
+    "  reapctl sweep -n                          what runs left behind whose reapctl was killed\n"
     "  reapctl schema report                     what the report looks like\n"
     "\n"
     "Usage: reapctl COMMAND [OPTIONS], and reapctl COMMAND --help";

@@ -28,6 +28,10 @@ struct OptionRow {
 };
 
 [[nodiscard]] std::span<const OptionRow> run_option_rows();
+[[nodiscard]] std::span<const OptionRow> sweep_option_rows();
+[[nodiscard]] std::span<const OptionRow> list_option_rows();
+[[nodiscard]] std::span<const OptionRow> show_option_rows();
+[[nodiscard]] std::span<const OptionRow> stop_option_rows();
 
 /// The options that every command takes.
 [[nodiscard]] std::span<const OptionRow> global_option_rows();

@@ -1,55 +1,18 @@
 #include "cli/run_plan.hpp"
 
-#include "core/duration.hpp"
+#include "cli/values.hpp"
 #include "core/ladder.hpp"
 #include "core/signal_name.hpp"
 #include "sys/descriptors.hpp"
 
-#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <initializer_list>
 #include <system_error>
 #include <utility>
 
 namespace reapctl::cli {
 namespace {
-
-using Value = GivenOptions::Value;
-
-/// Thrown inside this file only: the first wrong value ends the making of the plan.
-struct BadOption {
-  std::string message;
-};
-
-[[noreturn]] void reject(const Value& value, std::string_view reason) {
-  throw BadOption{value.source + " \"" + value.text + "\": " + std::string(reason)};
-}
-
-std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> parts;
-  std::size_t begin = 0;
-  while (true) {
-    const auto comma = text.find(',', begin);
-    parts.push_back(text.substr(begin, comma - begin));
-    if (comma == std::string::npos) return parts;
-    begin = comma + 1;
-  }
-}
-
-std::optional<int> number(std::string_view text) {
-  int value = 0;
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || failure != std::errc{} || end != text.data() + text.size() || value < 0) return std::nullopt;
-  return value;
-}
-
-core::Millis duration(const Value& value) {
-  const auto parsed = core::parse_duration(value.text);
-  if (!parsed) reject(value, parsed.error().operation);
-  return *parsed;
-}
 
 int signal(const Value& value, std::string_view text) {
   const auto parsed = core::parse_signal(text);
@@ -57,16 +20,6 @@ int signal(const Value& value, std::string_view text) {
     reject(value, "unknown signal \"" + std::string(text) + "\", expected a name or number such as INT, SIGTERM or 15");
   }
   return *parsed;
-}
-
-template <class T>
-T choice(const Value& value, std::initializer_list<std::pair<const char*, T>> choices) {
-  std::string allowed;
-  for (const auto& [name, meaning] : choices) {
-    if (value.text == name) return meaning;
-    allowed += (allowed.empty() ? "" : ", ") + std::string(name);
-  }
-  reject(value, "expected one of " + allowed);
 }
 
 class PlanMaker {
@@ -153,7 +106,7 @@ class PlanMaker {
       if (colon == std::string::npos) reject(value, "expected SIG:SIG, or SIG:0 to drop it");
       const int from = signal(value, value.text.substr(0, colon));
       const std::string to = value.text.substr(colon + 1);
-      if (from == SIGKILL || from == SIGSTOP) reject(value, core::signal_name(from) + " cannot be received");
+      refuse_unforwardable(value, from);
       if (plan_.stop_on.contains(from)) {
         reject(value, core::signal_name(from) +
                           " starts the ladder and is not forwarded; use -s to choose what the command gets");
@@ -168,6 +121,12 @@ class PlanMaker {
 
   static int stop_signal(const Value& value, const std::string& text) {
     const int number = signal(value, text);
+    refuse_unforwardable(value, number);
+    return number;
+  }
+
+  /// Signals that reapctl neither forwards nor takes for a request.
+  static void refuse_unforwardable(const Value& value, int number) {
     switch (number) {
       case SIGKILL:
       case SIGSTOP: reject(value, core::signal_name(number) + " cannot be received");
@@ -176,8 +135,9 @@ class PlanMaker {
       case SIGCONT:
       case SIGTSTP:
       case SIGTTIN:
-      case SIGTTOU: reject(value, core::signal_name(number) + " has a meaning of its own and cannot start the ladder");
-      default: return number;
+      case SIGTTOU:
+        reject(value, core::signal_name(number) + " has a meaning of its own: it is never forwarded and cannot stop");
+      default: return;
     }
   }
 
@@ -281,13 +241,20 @@ class PlanMaker {
     plan_.registry = directory.take();
   }
 
+  /// A path that means a descriptor is that descriptor: as a file it would be replaced, and what the command had
+  /// written into it lost.
   static std::optional<core::OutputTarget> descriptor_target(const Value& value) {
-    constexpr std::string_view kPrefix = "fd:";
-    if (!value.text.starts_with(kPrefix)) return std::nullopt;
-    const auto fd = number(std::string_view(value.text).substr(kPrefix.size()));
-    if (!fd) reject(value, "expected fd: and the number of an open descriptor");
-    if (!sys::is_open(*fd)) reject(value, "descriptor " + std::to_string(*fd) + " is not open");
-    return core::OutputTarget{.kind = core::OutputTarget::Kind::descriptor, .descriptor = *fd, .path = {}};
+    std::string text = value.text;
+    if (text == "/dev/stdout") text = "fd:1";
+    if (text == "/dev/stderr") text = "fd:2";
+    for (const std::string_view prefix : {"fd:", "/dev/fd/", "/proc/self/fd/"}) {
+      if (!text.starts_with(prefix)) continue;
+      const auto fd = number(std::string_view(text).substr(prefix.size()));
+      if (!fd) reject(value, "expected " + std::string(prefix) + " and the number of an open descriptor");
+      if (!sys::is_open(*fd)) reject(value, "descriptor " + std::to_string(*fd) + " is not open");
+      return core::OutputTarget{.kind = core::OutputTarget::Kind::descriptor, .descriptor = *fd, .path = {}};
+    }
+    return std::nullopt;
   }
 
   static core::OutputTarget target(const Value& value) {

@@ -1,6 +1,7 @@
 #include "cli/split.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace reapctl::cli {
 namespace {
@@ -24,7 +25,8 @@ bool needs_value(const OptionRow& row) {
 struct Word {
   std::vector<const OptionRow*> options;  ///< one, or several letters
   bool known = true;
-  bool wants_value = false;  ///< the next word is its value
+  bool wants_value = false;                  ///< the next word is its value
+  std::optional<std::string_view> attached;  ///< what follows the equals sign of a long option
 };
 
 /// "--name", "--name=value", "-x", "-xvalue", "-xyz".
@@ -32,10 +34,12 @@ Word read_word(std::span<const OptionRow> options, std::string_view word) {
   Word read;
   if (word.starts_with("--")) {
     const auto equals = word.find('=');
-    const OptionRow* option =
-        find_long(options, word.substr(2, equals == std::string_view::npos ? equals : equals - 2));
+    if (equals != std::string_view::npos) read.attached = word.substr(equals + 1);
+    const OptionRow* option = find_long(options, word.substr(2, read.attached ? equals - 2 : equals));
     if (option == nullptr) return {.known = false};
-    return {.options = {option}, .wants_value = needs_value(*option) && equals == std::string_view::npos};
+    read.options = {option};
+    read.wants_value = needs_value(*option) && !read.attached;
+    return read;
   }
   for (std::size_t at = 1; at < word.size(); ++at) {
     const OptionRow* option = find_letter(options, word[at]);
@@ -69,6 +73,18 @@ sys::Result<SplitArguments> split_command(std::span<const OptionRow> options,
                         .subject = {}};
     }
     for (const OptionRow* option : read.options) split.mentioned.push_back(option);
+    if (read.attached && *read.options.front()->value == '\0') {
+      return sys::Error{.code = 0,
+                        .operation = "--" + std::string(read.options.front()->name) + " \"" +
+                                     std::string(*read.attached) + "\": takes no value",
+                        .subject = {}};
+    }
+    if (read.attached && needs_value(*read.options.front())) {
+      // As two words: CLI11 2.1.2 takes the word after "--name=" for its value.
+      split.options.push_back("--" + std::string(read.options.front()->name));
+      split.options.emplace_back(*read.attached);
+      continue;
+    }
     split.options.push_back(word);
     if (read.wants_value && at + 1 < arguments.size()) split.options.push_back(arguments[++at]);
   }

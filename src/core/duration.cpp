@@ -37,7 +37,9 @@ sys::Result<Millis> parse_duration(std::string_view text) {
   if (failure != std::errc{}) return bad_duration(kAllowed);
   const double unit = unit_millis({end, static_cast<std::size_t>(text.data() + text.size() - end)});
   if (unit == 0) return bad_duration(kAllowed);
-  const double millis = std::ceil(number * unit);
+  // 2.007 s is a little more than 2007 ms in binary: what is off by no more than that counts as whole.
+  constexpr double kRounding = 1 - 1e-12;
+  const double millis = std::ceil(number * unit * kRounding);
   if (millis > kMaxMillis) return bad_duration("expected at most 3650d");
   return Millis(static_cast<Millis::rep>(millis));
 }

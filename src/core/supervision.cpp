@@ -100,10 +100,13 @@ class Transition {
       case RunEventKind::typed_interrupt:
         // Whoever asks in words outranks "the main command has left somebody behind" as the reason.
         if (state_.stop && state_.stop->cause == StopCause::leftovers) record_stop(event);
-        ladder(LadderEvent::request);
+        // A ladder that nobody has asked for yet is what the first request wants: one signal to a whole control group
+        // ends the main command, or the parent, before we read our copy, and must not skip the graceful rungs.
+        if (std::exchange(state_.asked, true)) ladder(LadderEvent::request);
         break;
       case RunEventKind::tick:
-        if (deadline_passed(state_.stop_deadline)) {
+        // Late (we were stopped ourselves, or frozen) is no reason to leave somebody alive: the kill comes first.
+        if (deadline_passed(state_.stop_deadline) && state_.ladder.phase == LadderPhase::killing) {
           state_.stop_timeout_hit = true;
           give_up();
           break;
@@ -188,6 +191,7 @@ class Transition {
 
   void begin_stop(const RunEvent& event) {
     record_stop(event);
+    state_.asked = event.kind == RunEventKind::stop_signal;
     state_.phase = RunPhase::stopping;
     actions_.push_back(RunAction::look);
     ladder(LadderEvent::request);
@@ -216,6 +220,9 @@ class Transition {
     const LadderStep next = step(rules_.ladder, state_.ladder, event, now_, limit);
     const bool killing_begins = next.state.phase == LadderPhase::killing && state_.ladder.phase != LadderPhase::killing;
     if (killing_begins && now_ >= next.state.kill_by) state_.stop_timeout_hit = true;
+    if (killing_begins && state_.stop_deadline) {
+      state_.stop_deadline = std::max(*state_.stop_deadline, now_ + kLastChance);
+    }
     state_.ladder = next.state;
     if (next.action == LadderAction::tell) actions_.push_back(RunAction::tell);
     if (next.action == LadderAction::kill) actions_.push_back(RunAction::kill);
@@ -246,7 +253,7 @@ class Transition {
     return deadline && now_ >= *deadline;
   }
 
-  /// With --stop-timeout 0 the kernel still needs a moment to end what was killed, and we to delete.
+  /// Even when time is up the kernel still needs a moment to end what was killed, and we to delete.
   static constexpr Millis kLastChance{100};
 
   const SupervisionRules& rules_;

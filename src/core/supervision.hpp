@@ -42,6 +42,7 @@ struct RunState {
   LadderState ladder;
   std::optional<Stop> stop;
   bool main_alive = false;
+  bool asked = false;     ///< a received signal has asked for the stop: the next one goes on to the next rung
   bool released = false;  ///< --leftovers leave, and somebody is left
   bool stop_timeout_hit = false;
   std::optional<TimePoint> run_deadline;

@@ -63,6 +63,7 @@ class Registration {
   [[nodiscard]] sys::Result<void> make_directory(const std::string& run_id);
   void change_state(core::RecordState state);
   void write();
+  [[nodiscard]] sys::Result<void> store();
   void give_up(const sys::Error& error);
 
   RegistryPlaces places_;
@@ -75,6 +76,7 @@ class Registration {
   core::RunRecord record_;
   sys::UniqueFd record_file_;
   core::EncodedRecord encoded_;
+  std::size_t stored_size_ = 0;
 };
 
 /// Takes an entry off the registry: the record first, for without one the rest means nothing.

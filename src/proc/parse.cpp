@@ -1,5 +1,6 @@
 #include "proc/parse.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <limits>
@@ -101,6 +102,24 @@ std::optional<SignalMasks> parse_signal_masks(std::string_view status) {
   const auto caught = mask_after(status, "\nSigCgt:\t");
   if (!blocked || !ignored || !caught) return std::nullopt;
   return SignalMasks{.blocked = *blocked, .ignored = *ignored, .caught = *caught};
+}
+
+std::optional<StatusFacts> parse_status(std::string_view status) {
+  const auto words_after = [status](std::string_view label) {
+    const std::size_t at = status.find(label);
+    if (at == std::string_view::npos) return std::string_view();
+    const std::string_view rest = status.substr(at + label.size());
+    return rest.substr(0, rest.find('\n'));
+  };
+  const std::string_view uids = words_after("\nUid:\t");  // real, effective, saved, file system
+  const std::size_t tab = uids.find('\t');
+  if (tab == std::string_view::npos) return std::nullopt;
+  StatusFacts facts;
+  const auto [end, error] = std::from_chars(uids.data() + tab + 1, uids.data() + uids.size(), facts.effective_uid);
+  if (error != std::errc{}) return std::nullopt;
+  const std::string_view pids = words_after("\nNSpid:\t");
+  facts.pid_namespaces += static_cast<int>(std::count(pids.begin(), pids.end(), '\t'));
+  return facts;
 }
 
 std::vector<pid_t> parse_pids(std::string_view text) {

@@ -29,6 +29,15 @@ struct SignalMasks {
 /// SigBlk, SigIgn and SigCgt of /proc/PID/status; nullopt when one is missing.
 [[nodiscard]] std::optional<SignalMasks> parse_signal_masks(std::string_view status);
 
+/// Whose a process is, and where, proc_pid_status(5).
+struct StatusFacts {
+  uid_t effective_uid = 0;
+  int pid_namespaces = 1;  ///< pids that it has: 1 in the namespace of this /proc, more in one below
+};
+
+/// Uid and NSpid of /proc/PID/status; nullopt without a Uid. A kernel without NSpid (before Linux 4.1) counts as 1.
+[[nodiscard]] std::optional<StatusFacts> parse_status(std::string_view status);
+
 /// The pids of a `children` file, in its order. Stops at the first thing that is not a pid.
 [[nodiscard]] std::vector<pid_t> parse_pids(std::string_view text);
 

@@ -156,6 +156,15 @@ sys::Result<SignalMasks> ProcFs::signal_masks(pid_t pid) const {
   return *masks;
 }
 
+sys::Result<StatusFacts> ProcFs::status(pid_t pid) const {
+  const std::string path = of_pid(pid, "status");
+  const auto text = read(path);
+  if (!text) return text.error();
+  const auto facts = parse_status(*text);
+  if (!facts) return sys::Error{.code = 0, .operation = "parse", .subject = full_path(path)};
+  return *facts;
+}
+
 std::string ProcFs::comm(pid_t pid) const {
   auto text = read(of_pid(pid, "comm"));
   return text ? without_newline(text.take()) : std::string();

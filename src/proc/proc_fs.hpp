@@ -62,6 +62,8 @@ class ProcFs {
 
   [[nodiscard]] sys::Result<SignalMasks> signal_masks(pid_t pid) const;
 
+  [[nodiscard]] sys::Result<StatusFacts> status(pid_t pid) const;
+
   /// Empty when it can't be read; so are cmdline and wchan.
   [[nodiscard]] std::string comm(pid_t pid) const;
 

@@ -1,0 +1,76 @@
+#include "cli/runs.hpp"
+
+#include "cli/sweep_plan.hpp"
+#include "engine/census.hpp"
+#include "engine/inventory.hpp"
+#include "report/record_json.hpp"
+
+#include <array>
+#include <unistd.h>
+
+namespace reapctl::cli {
+namespace {
+
+constexpr char kOutput[] = "Output";
+constexpr char kWhich[] = "Which run";
+
+constexpr OptionRow kFormat{"format", 0, "FORMAT", kOutput, "text or json [text]", false};
+constexpr OptionRow kJson{"json", 0, "", kOutput, "Short for --format json", false};
+
+constexpr std::array kListRows = {
+    OptionRow{"all-users", 0, "", kWhich, "The runs of all users, which root sees by itself", false}, kFormat, kJson};
+constexpr std::array kShowRows = {
+    OptionRow{"pid", 0, "PID", kWhich, "The run that this process belongs to", false},
+    OptionRow{"port", 0, "PORT", kWhich, "The run of the process that listens on this TCP port", false}, kFormat,
+    kJson};
+constexpr std::array kStopRows = {
+    OptionRow{"name", 0, "NAME", kWhich, "All active runs of that name", false},
+    OptionRow{"stop-timeout", 0, "DUR", kWhich, "Wait no longer than this [as long as the ladders take]", false}};
+
+}  // namespace
+
+std::span<const OptionRow> list_option_rows() {
+  return kListRows;
+}
+std::span<const OptionRow> show_option_rows() {
+  return kShowRows;
+}
+std::span<const OptionRow> stop_option_rows() {
+  return kStopRows;
+}
+
+bool wants_json(const GivenOptions& given) {
+  const auto value = given.last("format");
+  return given.has("json") || (value && choice<bool>(*value, {{"text", false}, {"json", true}}));
+}
+
+std::vector<engine::Registry> registries_to_read(const GivenOptions& given, std::vector<std::string>& warnings) {
+  if (!engine::is_our_proc(proc::ProcFs())) throw BadOption{"/proc is missing or belongs to another PID namespace"};
+  const auto directory = registry_directory(given);
+  if (!directory) throw BadOption{directory.error().operation};
+  if (directory->empty() && ::geteuid() == 0) return engine::Registry::open_of_all_users({}, warnings);
+  auto registries = engine::Registry::open_existing({.chosen = *directory}, warnings);
+  if (!registries) throw BadOption{registries.error().message()};
+  return registries.take();
+}
+
+core::RunList list_runs(const GivenOptions& given) {
+  std::vector<std::string> warnings;
+  auto registries = registries_to_read(given, warnings);
+  core::RunList list = engine::take_inventory(proc::ProcFs(), std::move(registries), report::record_codec());
+  list.warnings.insert(list.warnings.end(), warnings.begin(), warnings.end());
+  return list;
+}
+
+std::optional<std::size_t> find_run(const std::vector<std::string>& ids, const std::string& operand) {
+  const std::string prefix = run_prefix(operand);
+  std::optional<std::size_t> found;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (!ids[i].starts_with(prefix)) continue;
+    if (found) throw BadOption{"RUN \"" + operand + "\": more than one run begins with that"};
+    found = i;
+  }
+  return found;
+}
+
+}  // namespace reapctl::cli

@@ -1,0 +1,177 @@
+#include "cli/commands.hpp"
+#include "cli/messages.hpp"
+#include "cli/print.hpp"
+#include "cli/sweep_plan.hpp"
+#include "core/exit_status.hpp"
+#include "engine/as_user.hpp"
+#include "engine/census.hpp"
+#include "engine/registry.hpp"
+#include "engine/sweeper.hpp"
+#include "report/record_json.hpp"
+#include "report/sweep_json.hpp"
+#include "report/sweep_text.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fcntl.h>
+#include <iostream>
+#include <iterator>
+#include <map>
+#include <set>
+#include <unistd.h>
+#include <utility>
+
+namespace reapctl::cli {
+namespace {
+
+int refuse(const std::string& why) {
+  say_error("sweep: " + why);
+  return core::kExitFailure;
+}
+
+/// A child may take twice what the plan allows, for killing and for deleting, and a moment more.
+constexpr core::Millis kChildMargin{15000};
+
+template <class T>
+void append(std::vector<T>& to, std::vector<T>& from) {
+  std::move(from.begin(), from.end(), std::back_inserter(to));
+}
+
+void merge(core::SweepReport& all, core::SweepReport part) {
+  append(all.runs, part.runs);
+  append(all.victims, part.victims);
+  append(all.unknown, part.unknown);
+  append(all.survivors, part.survivors);
+  append(all.removed, part.removed);
+  append(all.skipped, part.skipped);
+  append(all.warnings, part.warnings);
+  all.runs_examined += part.runs_examined;
+  all.runs_active += part.runs_active;
+  all.runs_orphaned += part.runs_orphaned;
+  all.processes_examined = std::max(all.processes_examined, part.processes_examined);
+  if (part.exit_code == core::kExitNotGone || all.exit_code == 0) all.exit_code = part.exit_code;
+}
+
+/// Everything that is done for another user is done in a child that has become him.
+void sweep_for_others(const core::SweepPlan& plan, core::SweepReport& report) {
+  std::set<std::pair<uid_t, std::string>> theirs;
+  for (const engine::Registry& registry : engine::Registry::open_of_all_users({}, report.warnings)) {
+    if (registry.owner() != ::geteuid()) theirs.emplace(registry.owner(), registry.path());
+  }
+  std::vector<engine::UserTask> tasks;
+  for (const auto& [uid, path] : theirs) {
+    const auto work = [&plan, path = path] {
+      core::SweepReport part;
+      auto registries = engine::Registry::open_existing({.chosen = path}, part.warnings);
+      if (registries) part = engine::Sweeper(plan, report::record_codec()).run(registries.take());
+      return report::to_json(part);
+    };
+    tasks.push_back({.uid = uid, .work = work});
+  }
+  const auto results = engine::do_as_users(tasks, core::Clock::now() + 2 * plan.stop_timeout + kChildMargin);
+  for (const auto& result : results) {
+    auto part = result ? report::sweep_report_of(*result) : sys::Result<core::SweepReport>(result.error());
+    if (part) {
+      merge(report, part.take());
+    } else {
+      report.warnings.push_back("not swept: " + part.error().message());
+      report.exit_code = core::kExitNotGone;
+    }
+  }
+}
+
+/// Root is told whom it has not asked for.
+void mention_others(core::SweepReport& report) {
+  std::vector<std::string> ignored;
+  auto registries = engine::Registry::open_of_all_users({}, ignored);
+  std::erase_if(registries, [](const engine::Registry& registry) { return registry.owner() == ::geteuid(); });
+  const auto others = engine::read_cases(proc::ProcFs(), std::move(registries), report::record_codec());
+  std::map<uid_t, int> orphaned;
+  for (const engine::RunCase& run : others.cases) {
+    if (run.verdict == core::Verdict::orphaned) ++orphaned[run.entry.owner];
+  }
+  for (const auto& [uid, count] : orphaned) {
+    const std::string user = engine::name_of_user(uid);
+    report.skipped.push_back({.run_id = {},
+                              .name = {},
+                              .user = user,
+                              .verdict = "orphaned",
+                              .reason = std::to_string(count) + " orphaned " + (count == 1 ? "run" : "runs") +
+                                        " of user " + user + " (add --all-users)"});
+  }
+}
+
+sys::Result<core::SweepReport> sweep(const core::SweepPlan& plan) {
+  std::vector<std::string> warnings;
+  auto registries = engine::Registry::open_existing({.chosen = plan.registry}, warnings);
+  if (!registries) return registries.error();
+  core::SweepReport report = engine::Sweeper(plan, report::record_codec()).run(registries.take());
+  append(report.warnings, warnings);
+  if (plan.all_users) {
+    sweep_for_others(plan, report);
+  } else if (::geteuid() == 0 && plan.registry.empty() && !plan.match.any()) {
+    mention_others(report);
+  }
+  return report;
+}
+
+/// Asks on the terminal; nullopt when there is nobody to ask.
+std::optional<bool> ask(const std::string& question) {
+  if (::isatty(STDIN_FILENO) == 0 || ::isatty(STDERR_FILENO) == 0) return std::nullopt;
+  std::cerr << question << std::flush;
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "y" || answer == "yes";
+}
+
+/// What the --match options found has to be looked at by somebody before it is killed.
+std::optional<int> confirm(core::SweepPlan plan) {
+  plan.dry_run = true;
+  const auto report = sweep(plan);
+  if (!report) return refuse(report.error().message());
+  if (report->victims.empty()) return std::nullopt;
+  say("sweep: the plan:\n" + report::to_text(*report));
+  const auto answer = ask("Kill them? [y/N] ");
+  if (!answer) return refuse("nobody can be asked: give -y to kill what the --match options find, or -n to see it");
+  if (!*answer) return refuse("nothing was done");
+  return std::nullopt;
+}
+
+std::string render(const core::SweepReport& report, core::SweepFormat format) {
+  switch (format) {
+    case core::SweepFormat::json: return report::to_json(report);
+    case core::SweepFormat::github: return report::to_github_warning(report);
+    case core::SweepFormat::text: break;
+  }
+  return report::to_text(report);
+}
+
+void add_step_summary(const core::SweepReport& report) {
+  const char* path = std::getenv("GITHUB_STEP_SUMMARY");
+  if (path == nullptr || *path == '\0') return;
+  const sys::UniqueFd file(::open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_CLOEXEC, 0666));
+  const std::string text = report::to_github_summary(report);
+  if (!file.valid() || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    say("sweep: cannot " + sys::last_error("write", path).message() + ", ignoring");
+  }
+}
+
+}  // namespace
+
+int sweep_command(const Invocation& invocation) {
+  restore_caller_signals(invocation);
+  const auto plan = make_sweep_plan(invocation.given, invocation.operands);
+  if (!plan) return refuse(plan.error().message());
+  if (!engine::is_our_proc(proc::ProcFs())) return refuse("/proc is missing or belongs to another PID namespace");
+  if (plan->match.any() && !plan->confirmed && !plan->dry_run) {
+    if (const auto status = confirm(*plan)) return *status;
+  }
+  const auto report = sweep(*plan);
+  if (!report) return refuse(report.error().message());
+  if (plan->format == core::SweepFormat::github) add_step_summary(*report);
+  const std::string text = render(*report, plan->format);
+  if (!text.empty() && !print(text)) return refuse("cannot write to standard output");
+  return report->exit_code;
+}
+
+}  // namespace reapctl::cli

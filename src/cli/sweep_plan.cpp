@@ -1,0 +1,133 @@
+#include "cli/sweep_plan.hpp"
+
+#include "cli/values.hpp"
+#include "core/ladder.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <unistd.h>
+#include <utility>
+
+namespace reapctl::cli {
+namespace {
+
+/// An absolute path without links, as /proc shows it. What is gone stays as it was written.
+std::string real_path(const Value& value) {
+  std::error_code failure;
+  const auto path = std::filesystem::weakly_canonical(value.text, failure);
+  if (value.text.empty() || failure) reject(value, "expected a path");
+  return path.string();
+}
+
+/// These would match half of a machine.
+void refuse_broad(const Value& value, const std::string& path) {
+  if (path == "/") reject(value, "would match nearly everything");
+  const char* home = std::getenv("HOME");
+  std::error_code failure;
+  if (home != nullptr && *home != '\0' && std::filesystem::weakly_canonical(home, failure) == path) {
+    reject(value, "is the home directory, where every shell is");
+  }
+}
+
+uid_t user(const Value& value) {
+  if (const auto uid = number(value.text)) return static_cast<uid_t>(*uid);
+  std::ifstream passwd("/etc/passwd");
+  for (std::string line; std::getline(passwd, line);) {
+    if (!line.starts_with(value.text + ":")) continue;
+    const auto uid_at = line.find(':', value.text.size() + 1) + 1;
+    if (const auto uid = number(line.substr(uid_at, line.find(':', uid_at) - uid_at))) return static_cast<uid_t>(*uid);
+  }
+  reject(value, "no such user in /etc/passwd; give the number");
+}
+
+core::MatchCriteria match_criteria(const GivenOptions& given) {
+  core::MatchCriteria match;
+  for (const Value& value : given.all("match-env")) {
+    if (value.text.find('=') == std::string::npos || value.text.starts_with('=')) reject(value, "expected KEY=VALUE");
+    match.environment.push_back(value.text);
+  }
+  for (const Value& value : given.all("match-port")) {
+    const auto port = number(value.text);
+    if (!port || *port < 1 || *port > 65535) reject(value, "expected a port from 1 to 65535");
+    match.ports.push_back(*port);
+  }
+  if (const auto value = given.last("match-cwd")) {
+    match.cwd = real_path(*value);
+    refuse_broad(*value, *match.cwd);
+  }
+  if (const auto value = given.last("match-exe")) {
+    match.executable = real_path(*value);
+    refuse_broad(*value, *match.executable);
+  }
+  if (const auto value = given.last("match-pid")) {
+    const auto pid = number(value->text);
+    if (!pid || *pid < 2) reject(*value, "expected the pid of a process other than 1");
+    match.pid = *pid;
+  }
+  if (const auto value = given.last("match-user")) {
+    if (!match.any()) reject(*value, "needs one of the other --match options");
+    match.uid = user(*value);
+  }
+  return match;
+}
+
+core::SweepPlan plan_of(const GivenOptions& given, const std::vector<std::string>& runs) {
+  core::SweepPlan plan;
+  auto registry = registry_directory(given);
+  if (!registry) throw BadOption{registry.error().operation};
+  plan.registry = registry.take();
+  for (const std::string& run : runs) plan.runs.push_back(run_prefix(run));
+  if (const auto value = given.last("name")) plan.name = value->text;
+  if (const auto value = given.last("older-than")) plan.older_than = duration(*value);
+  plan.include_active = given.has("include-active");
+  plan.dry_run = given.has("dry-run");
+  plan.all_users = given.has("all-users");
+  plan.fail_if_found = given.has("fail-if-found");
+  plan.confirmed = given.has("yes");
+  plan.match = match_criteria(given);
+  if (plan.match.any() && (!plan.runs.empty() || plan.name || plan.include_active || plan.all_users)) {
+    throw BadOption{
+        "the --match options look at processes, not at runs: RUN, --name, --include-active and --all-users "
+        "do not go with them"};
+  }
+  if (plan.all_users && ::geteuid() != 0) throw BadOption{"--all-users: only root can act for others"};
+  if (plan.all_users && !plan.registry.empty()) throw BadOption{"--all-users does not go with --registry"};
+  plan.ladder = *core::parse_ladder("INT/TERM:5s,KILL");
+  if (const auto value = given.last("ladder")) {
+    auto ladder = core::parse_ladder(value->text);
+    if (!ladder) reject(*value, ladder.error().operation);
+    plan.ladder = ladder.take();
+  }
+  if (const auto value = given.last("stop-timeout")) plan.stop_timeout = duration(*value);
+  if (const auto value = given.last("format")) {
+    plan.format = choice<core::SweepFormat>(
+        *value,
+        {{"text", core::SweepFormat::text}, {"json", core::SweepFormat::json}, {"github", core::SweepFormat::github}});
+  }
+  if (given.has("json")) plan.format = core::SweepFormat::json;
+  return plan;
+}
+
+}  // namespace
+
+std::string run_prefix(const std::string& text) {
+  std::string prefix;
+  for (const char letter : text) prefix += static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+  if (prefix.empty() || prefix.size() > 16 || prefix.find_first_not_of("0123456789ABCDEF") != std::string::npos) {
+    throw BadOption{"RUN \"" + text + "\": expected the id of a run or the beginning of one, as list shows them"};
+  }
+  return prefix;
+}
+
+sys::Result<core::SweepPlan> make_sweep_plan(const GivenOptions& given, std::vector<std::string> runs) {
+  try {
+    return plan_of(given, runs);
+  } catch (const BadOption& bad) {
+    return sys::Error{.code = 0, .operation = bad.message, .subject = {}};
+  }
+}
+
+}  // namespace reapctl::cli

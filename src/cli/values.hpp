@@ -1,0 +1,42 @@
+#pragma once
+
+#include "cli/options.hpp"
+#include "core/time.hpp"
+
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+/// What the values of options mean. A wrong one throws BadOption, which names the option (or variable), the value and
+/// what is allowed; whoever makes a plan catches it.
+namespace reapctl::cli {
+
+using Value = GivenOptions::Value;
+
+struct BadOption {
+  std::string message;
+};
+
+[[noreturn]] void reject(const Value& value, std::string_view reason);
+
+[[nodiscard]] std::vector<std::string> split_at_commas(const std::string& text);
+
+/// A decimal number that is not negative.
+[[nodiscard]] std::optional<int> number(std::string_view text);
+
+[[nodiscard]] core::Millis duration(const Value& value);
+
+template <class T>
+T choice(const Value& value, std::initializer_list<std::pair<const char*, T>> choices) {
+  std::string allowed;
+  for (const auto& [name, meaning] : choices) {
+    if (value.text == name) return meaning;
+    allowed += (allowed.empty() ? "" : ", ") + std::string(name);
+  }
+  reject(value, "expected one of " + allowed);
+}
+
+}  // namespace reapctl::cli

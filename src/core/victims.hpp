@@ -1,0 +1,52 @@
+#pragma once
+
+#include "core/ownership.hpp"
+
+#include <set>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace reapctl::core {
+
+/// Who sweeps: neither he nor who waits for him is ever a victim.
+struct Sweeper {
+  pid_t pid = 0;
+  pid_t pgid = 0;
+  std::set<pid_t> ancestors;
+};
+
+struct Victim {
+  std::size_t process = 0;                 ///< index in the processes
+  std::optional<std::size_t> run;          ///< nullopt: found by --match-*
+  std::vector<std::string> identified_by;  ///< in this order: recorded, cookie, descendant, or match-…
+};
+
+/// A process that could belong to a run that is to be swept, and is left alone because nobody can tell.
+struct Unjudged {
+  std::size_t process = 0;
+  std::optional<std::size_t> run;
+  std::string reason;
+};
+
+struct Selection {
+  std::vector<Victim> victims;
+  std::vector<Unjudged> unknown;
+};
+
+/// What a sweep of runs is for: all living processes whose owner is one of `targets`.
+[[nodiscard]] Selection select_of_runs(const std::vector<OwningRun>& runs, const std::set<std::size_t>& targets,
+                                       const std::vector<ProcessFacts>& processes,
+                                       const std::vector<std::optional<Owner>>& owners, const Sweeper& sweeper);
+
+/// What --match-* is for: the processes `matched` (by index, with the criteria that found each) and their descendants,
+/// unless they belong to a run that is not orphaned.
+[[nodiscard]] Selection select_matched(const std::vector<OwningRun>& runs,
+                                       const std::map<std::size_t, std::vector<std::string>>& matched,
+                                       const std::vector<ProcessFacts>& processes,
+                                       const std::vector<std::optional<Owner>>& owners, const Sweeper& sweeper);
+
+/// A zombie has nothing left to kill, unless only its first thread has ended (proc_pid_stat(5), num_threads).
+[[nodiscard]] bool is_alive(const ProcessStat& process);
+
+}  // namespace reapctl::core

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "core/time.hpp"
+#include "sys/result.hpp"
+
+#include <functional>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace reapctl::engine {
+
+/// Something to be done with the rights of one user and no others.
+struct UserTask {
+  uid_t uid = 0;
+  std::function<std::string()> work;  ///< runs in a child; what it returns is the result
+};
+
+/// Does all tasks at once, each in a child that has become the user before it looks at anything of his, and cannot
+/// become anybody else again: whatever a user has put in its way, it can do no more than he can. The results are in
+/// the order of the tasks. Errors: the child could not become the user, was killed, or had not finished at `deadline`
+/// (the user may stop it, for it is his process now).
+[[nodiscard]] std::vector<sys::Result<std::string>> do_as_users(const std::vector<UserTask>& tasks,
+                                                                core::TimePoint deadline);
+
+}  // namespace reapctl::engine

@@ -1,0 +1,69 @@
+#include "engine/census.hpp"
+
+#include "engine/registry.hpp"
+
+#include <cerrno>
+#include <string_view>
+#include <unistd.h>
+
+namespace reapctl::engine {
+namespace {
+
+/// The run ids in a text of /proc/PID/environ: entries "REAPCTL_COOKIE_<id>=1", each ended by a NUL.
+std::vector<std::string> cookies_in(std::string_view text) {
+  constexpr std::string_view kPrefix = "REAPCTL_COOKIE_";
+  constexpr std::size_t kIdLength = 16;
+  std::vector<std::string> ids;
+  for (std::size_t at = text.find(kPrefix); at != std::string_view::npos; at = text.find(kPrefix, at + 1)) {
+    if (at > 0 && text[at - 1] != '\0') continue;
+    const std::string_view id = text.substr(at + kPrefix.size(), kIdLength);
+    const std::string_view rest = text.substr(at + kPrefix.size() + id.size(), 3);
+    if (is_run_id(id) && rest.starts_with("=1") && (rest.size() == 2 || rest[2] == '\0')) ids.emplace_back(id);
+  }
+  return ids;
+}
+
+}  // namespace
+
+ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks) {
+  proc::Listing listing = proc.all();
+  ProcessCensus census{.processes = {}, .complete = listing.complete && !hides_processes(proc)};
+  census.processes.reserve(listing.processes.size());
+  for (core::ProcessStat& stat : listing.processes) {
+    core::ProcessFacts facts{.stat = std::move(stat), .cookies = {}, .uid = {}};
+    if (facts.stat.id.start_ticks >= since_ticks && core::is_alive(facts.stat)) {
+      const pid_t pid = facts.stat.id.pid;
+      const auto text = proc.read(std::to_string(pid) + "/environ");
+      if (text) {
+        facts.cookies = cookies_in(*text);
+      } else if (!proc::is_gone(text.error())) {
+        facts.environ_readable = false;
+        if (const auto status = proc.status(pid)) facts.uid = status->effective_uid;
+      }
+    }
+    census.processes.push_back(std::move(facts));
+  }
+  return census;
+}
+
+core::Sweeper this_sweeper(const proc::ProcFs& proc) {
+  core::Sweeper self{.pid = ::getpid(), .pgid = ::getpgrp(), .ancestors = {}};
+  for (pid_t pid = ::getppid(); pid > 0 && self.ancestors.insert(pid).second;) {
+    const auto parent = proc.stat(pid);
+    if (!parent) break;
+    pid = parent->ppid;
+  }
+  return self;
+}
+
+bool is_our_proc(const proc::ProcFs& proc) {
+  return proc.link("self") == std::to_string(::getpid());
+}
+
+bool hides_processes(const proc::ProcFs& proc) {
+  // The first process is always there, and always somebody else's or our own.
+  const auto first = proc.stat(1);
+  return !first && (first.error().code == ENOENT || first.error().code == EACCES);
+}
+
+}  // namespace reapctl::engine

@@ -1,0 +1,166 @@
+#include "engine/leftovers.hpp"
+
+#include "engine/remover.hpp"
+#include "sys/directory.hpp"
+#include "sys/unique_fd.hpp"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <filesystem>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+namespace reapctl::engine {
+namespace {
+
+struct Place {
+  sys::UniqueFd parent;
+  std::string name;
+};
+
+sys::Result<Place> open_parent(const std::string& path) {
+  const auto slash = path.rfind('/');
+  const std::string parent = path.substr(0, slash + 1);
+  Place place{.parent = sys::UniqueFd(::open(parent.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)),
+              .name = path.substr(slash + 1)};
+  if (!place.parent.valid()) return sys::last_error("open", parent);
+  return place;
+}
+
+DirectoryIdentity identity_of(const core::WorkdirOnRecord::Identity& recorded) {
+  return {.device = recorded.device,
+          .inode = recorded.inode,
+          .birth_time_ns = recorded.birth_time_ns,
+          .owner = recorded.owner};
+}
+
+class LeftoverRemoval {
+ public:
+  LeftoverRemoval(const core::RunRecord& record, bool same_mounts, core::TimePoint deadline)
+      : record_(record), same_mounts_(same_mounts), deadline_(deadline) {}
+
+  LeftoversRemoved run() {
+    if (record_.workdir && !record_.workdir->keep) workdir(*record_.workdir);
+    for (const core::RemoveOnRecord& path : record_.remove) remove(path);
+    return std::move(result_);
+  }
+
+ private:
+  void workdir(const core::WorkdirOnRecord& workdir) {
+    auto place = open_parent(workdir.path);
+    if (!place) {
+      if (place.error().code != ENOENT) problem("cannot " + place.error().message());
+      return;
+    }
+    if (place->name != "reapctl-" + record_.run_id) {
+      remark(workdir.path + " is not named after the run: left alone");
+      return;
+    }
+    struct stat status {};
+    if (::fstatat(place->parent.get(), place->name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno != ENOENT) {
+        problem("cannot " + sys::last_error("look at", workdir.path).message());
+      } else if (!same_mounts_ && workdir.identity) {
+        remark(workdir.path + " cannot be seen from this mount namespace");
+      }
+      return;
+    }
+    if (!workdir.identity) {
+      remove_empty(*place, workdir.path);
+    } else {
+      remove_tree(place.take(), workdir);
+    }
+  }
+
+  /// Made, but its identity was not yet on record: then nothing ran that could have put anything into it.
+  void remove_empty(const Place& place, const std::string& path) {
+    if (::unlinkat(place.parent.get(), place.name.c_str(), AT_REMOVEDIR) == 0) {
+      result_.items.push_back({.kind = "workdir", .path = path, .run_id = record_.run_id, .files = 0, .bytes = 0});
+    } else if (errno != ENOENT) {
+      problem("cannot " + sys::last_error("remove", path).message());
+    }
+  }
+
+  void remove_tree(Place place, const core::WorkdirOnRecord& workdir) {
+    auto job = RemovalJob::start(std::move(place.parent), place.name, identity_of(*workdir.identity));
+    if (!job) {
+      problem("cannot " + job.error().message());
+      return;
+    }
+    pollfd done{.fd = job->completion_fd(), .events = POLLIN, .revents = 0};
+    const auto left = std::chrono::ceil<core::Millis>(deadline_ - core::Clock::now());
+    const bool ended = ::poll(&done, 1, static_cast<int>(std::max(left, core::Millis(0)).count())) == 1;
+    const RemovalStats stats = ended ? job->take_result() : job->abandon();
+    if (!stats.errors.empty() && stats.errors.front().errno_name == "ESTALE") {
+      remark(workdir.path + " is another directory now: left alone");
+      return;
+    }
+    if (stats.counts.directories > 0 || stats.counts.files > 0) {
+      result_.items.push_back({.kind = "workdir",
+                               .path = workdir.path,
+                               .run_id = record_.run_id,
+                               .files = stats.counts.files,
+                               .bytes = stats.counts.bytes});
+    }
+    if (stats.complete) return;
+    problem(workdir.path + (ended ? " could not be deleted completely" : " took too long to delete") +
+            (stats.errors.empty() ? "" : ": " + stats.errors.front().path + " " + stats.errors.front().errno_name));
+  }
+
+  void remove(const core::RemoveOnRecord& recorded) {
+    const auto place = open_parent(recorded.path);
+    struct stat parent {};
+    if (!place || ::fstat(place->parent.get(), &parent) != 0) return;  // the directory is gone, and the file with it
+    if (parent.st_dev != recorded.parent_device || parent.st_ino != recorded.parent_inode) {
+      remark(recorded.path + " is in another directory now: left alone");
+    } else if (::unlinkat(place->parent.get(), place->name.c_str(), 0) == 0) {
+      result_.items.push_back(
+          {.kind = "path", .path = recorded.path, .run_id = record_.run_id, .files = 1, .bytes = 0});
+    } else if (errno != ENOENT) {
+      remark("--remove: cannot " + sys::last_error("unlink", recorded.path).message());
+    }
+  }
+
+  void problem(std::string text) {
+    if (result_.problem.empty()) result_.problem = std::move(text);
+  }
+  void remark(std::string text) { result_.remarks.push_back(std::move(text)); }
+
+  const core::RunRecord& record_;
+  bool same_mounts_;
+  core::TimePoint deadline_;
+  LeftoversRemoved result_;
+};
+
+}  // namespace
+
+LeftoversRemoved remove_leftovers(const core::RunRecord& record, bool same_mounts, core::TimePoint deadline) {
+  return LeftoverRemoval(record, same_mounts, deadline).run();
+}
+
+WorkdirSize measure_workdir(const core::RunRecord& record) {
+  WorkdirSize size;
+  if (!record.workdir || record.workdir->keep) return size;
+  const auto place = open_parent(record.workdir->path);
+  if (!place || place->name != "reapctl-" + record.run_id) return size;
+  const auto directory = sys::open_subdirectory(place->parent.get(), place->name.c_str(), sys::MountCheck::openat2);
+  if (!directory) return size;
+  const auto identity = sys::directory_identity(directory->get());
+  if (record.workdir->identity && (!identity || *identity != identity_of(*record.workdir->identity))) return size;
+  size.there = true;
+  namespace fs = std::filesystem;
+  std::error_code failure;
+  const fs::path root = "/proc/self/fd/" + std::to_string(directory->get());
+  fs::recursive_directory_iterator entry(root / "", fs::directory_options::skip_permission_denied, failure);
+  for (; !failure && entry != fs::recursive_directory_iterator(); entry.increment(failure)) {
+    struct stat status {};
+    if (::lstat(entry->path().c_str(), &status) != 0) continue;
+    if (!S_ISDIR(status.st_mode)) ++size.files;
+    size.bytes += std::int64_t{status.st_blocks} * 512;
+  }
+  return size;
+}
+
+}  // namespace reapctl::engine

@@ -1,0 +1,93 @@
+#include "engine/run_cases.hpp"
+
+#include "sys/file_lock.hpp"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <utility>
+
+namespace reapctl::engine {
+namespace {
+
+core::Verdict judge(const proc::ProcFs& proc, const Here& here, const RegistryEntry& entry) {
+  if (entry.record) return core::verdict(*entry.record, observe(proc, here, *entry.record, entry.lock));
+  // Without a record nothing has been started yet: a start in progress holds the lock, one that was cut short does not.
+  if (entry.empty) return entry.lock == core::LockState::held ? core::Verdict::active : core::Verdict::orphaned;
+  return core::Verdict::unknown;
+}
+
+bool same_file(int fd, int directory_fd, const char* name) {
+  struct stat open {};
+  struct stat named {};
+  return ::fstat(fd, &open) == 0 && ::fstatat(directory_fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         open.st_dev == named.st_dev && open.st_ino == named.st_ino;
+}
+
+}  // namespace
+
+RunCases::Owning RunCases::owning() const {
+  Owning owning;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    const RunCase& each = cases[i];
+    if (!each.record() || each.verdict == core::Verdict::gone || each.verdict == core::Verdict::foreign) continue;
+    owning.runs.push_back({.record = *each.record(), .verdict = each.verdict});
+    owning.case_of_run.push_back(i);
+  }
+  return owning;
+}
+
+RunCases read_cases(const proc::ProcFs& proc, std::vector<Registry> registries, const core::RecordCodec& codec) {
+  RunCases all;
+  all.here = read_here(proc);
+  all.registries = std::move(registries);
+  for (std::size_t i = 0; i < all.registries.size(); ++i) {
+    const auto ids = all.registries[i].run_ids();
+    if (!ids) {
+      all.warnings.push_back(all.registries[i].path() + " cannot be read: " + ids.error().message());
+      continue;
+    }
+    for (const std::string& id : *ids) {
+      auto entry = read_entry(all.registries[i], id, codec);
+      if (!entry) continue;
+      const core::Verdict verdict = judge(proc, all.here, *entry);
+      all.cases.push_back({.registry = i, .entry = *std::move(entry), .verdict = verdict, .directory = {}, .lock = {}});
+    }
+  }
+  return all;
+}
+
+bool refresh(const proc::ProcFs& proc, const RunCases& cases, RunCase& run, const core::RecordCodec& codec) {
+  auto entry = read_entry(cases.registries[run.registry], run.entry.run_id, codec);
+  if (!entry) return false;
+  // Our own lock shows as held as well: it belongs to another open file.
+  if (run.lock.valid()) entry->lock = core::LockState::free;
+  run.entry = *std::move(entry);
+  run.verdict = judge(proc, cases.here, run.entry);
+  return true;
+}
+
+Claim claim(const proc::ProcFs& proc, const RunCases& cases, RunCase& run, const core::RecordCodec& codec) {
+  const Registry& registry = cases.registries[run.registry];
+  auto directory = open_run_directory(registry, run.entry.run_id);
+  if (!directory) return directory.error().code == ENOENT ? Claim::gone : Claim::failed;
+  // A start that was cut short may not have come to make it. A registry is private: nobody else puts a file there.
+  const int create = run.entry.empty ? O_CREAT : 0;
+  sys::UniqueFd lock(::openat(directory->get(), kLockFile, O_RDWR | O_NOFOLLOW | O_CLOEXEC | create, 0600));
+  if (!lock.valid()) return errno == ENOENT ? Claim::gone : Claim::failed;
+  if (const auto taken = sys::take_lock(lock.get()); !taken) {
+    return taken.error().code == EAGAIN ? Claim::busy : Claim::failed;
+  }
+  if (!same_file(lock.get(), directory->get(), kLockFile) ||
+      !same_file(directory->get(), registry.fd(), run.entry.run_id.c_str())) {
+    return Claim::gone;
+  }
+  run.directory = directory.take();
+  run.lock = std::move(lock);
+  if (refresh(proc, cases, run, codec)) return Claim::taken;
+  run.lock.reset();
+  run.directory.reset();
+  return Claim::gone;
+}
+
+}  // namespace reapctl::engine

@@ -1,0 +1,56 @@
+#pragma once
+
+#include "core/sweep_plan.hpp"
+#include "core/victims.hpp"
+#include "engine/census.hpp"
+#include "engine/run_cases.hpp"
+#include "engine/sweep_targets.hpp"
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace reapctl::engine {
+
+/// What is there to be killed at one moment.
+struct SweepPicture {
+  ProcessCensus census;
+  std::vector<std::optional<core::Owner>> owners;
+  core::Selection selection;
+};
+
+/// Looks at all processes and says who is to go. Remembers whose each victim was, so that one whose parent dies or that
+/// overwrites its environment is known again.
+class SweepObserver {
+ public:
+  SweepObserver(const core::SweepPlan& plan, const proc::ProcFs& proc, const RunCases& cases,
+                const std::vector<SweepTarget>& targets);
+
+  [[nodiscard]] SweepPicture look();
+
+  /// Whether looking could bring anything up: no target can have processes, and nothing is to be matched.
+  [[nodiscard]] bool nothing_to_see() const { return !plan_.match.any() && targets_.empty() && released_.empty(); }
+
+  [[nodiscard]] const core::OwningRun& run(std::size_t index) const { return owning_.runs[index]; }
+  /// The target that the run `index` is; nullopt if it is none.
+  [[nodiscard]] std::optional<std::size_t> target_of(std::size_t index) const;
+
+ private:
+  [[nodiscard]] std::map<std::size_t, std::vector<std::string>> match(const ProcessCensus& census) const;
+  [[nodiscard]] std::vector<std::string> criteria_met(const core::ProcessFacts& process,
+                                                      const std::set<pid_t>& listeners) const;
+  void set_apart_other_namespaces(SweepPicture& picture) const;
+
+  const core::SweepPlan& plan_;
+  const proc::ProcFs& proc_;
+  RunCases::Owning owning_;
+  std::set<std::size_t> targets_;   ///< orphaned runs, as indices in owning_.runs
+  std::set<std::size_t> released_;  ///< likewise
+  std::map<std::size_t, std::size_t> target_of_run_;
+  std::uint64_t since_ticks_ = 0;
+  core::Sweeper self_;
+  core::KnownOwners known_;
+};
+
+}  // namespace reapctl::engine

@@ -1,0 +1,198 @@
+#include "engine/sweep_targets.hpp"
+
+#include "engine/census.hpp"
+#include "engine/registration.hpp"
+#include "engine/run_facts.hpp"
+#include "engine/stop_runs.hpp"
+#include "proc/host.hpp"
+#include "proc/origin.hpp"
+
+#include <algorithm>
+#include <map>
+#include <poll.h>
+#include <unistd.h>
+#include <utility>
+
+namespace reapctl::engine {
+namespace {
+
+/// Between two tries for a lock that somebody else holds.
+constexpr int kLockIntervalMs = 20;
+
+core::Millis age_of(const core::RunRecord& record, core::Verdict verdict) {
+  if (verdict == core::Verdict::gone) {  // another boot had another clock
+    return std::chrono::duration_cast<core::Millis>(std::chrono::system_clock::now() - record.started_at);
+  }
+  const auto started =
+      core::Millis(record.supervisor.start_ticks * 1000 / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK)));
+  return std::chrono::duration_cast<core::Millis>(proc::since_boot()) - started;
+}
+
+}  // namespace
+
+std::string name_of_user(uid_t uid) {
+  static std::map<uid_t, std::string> known;
+  const auto found = known.find(uid);
+  if (found != known.end()) return found->second;
+  return known[uid] = proc::user_name(uid, "/etc/passwd");
+}
+
+std::vector<SweepTarget> TargetChoice::choose() {
+  report_.runs_examined = static_cast<int>(cases_.cases.size());
+  if (plan_.include_active && !plan_.dry_run) stop_active();
+  for (std::size_t i = 0; i < cases_.cases.size(); ++i) choose_one(i);
+  check_named();
+  return std::move(targets_);
+}
+
+bool TargetChoice::is_wanted(const RunCase& run) const {
+  if (!plan_.runs.empty() && std::none_of(plan_.runs.begin(), plan_.runs.end(), [&](const std::string& prefix) {
+        return run.entry.run_id.starts_with(prefix);
+      })) {
+    return false;
+  }
+  if (!run.record()) return !plan_.name && !plan_.older_than;
+  if (plan_.name && run.record()->name != *plan_.name) return false;
+  return !plan_.older_than || age_of(*run.record(), run.verdict) >= *plan_.older_than;
+}
+
+/// A sweep that runs inside of a run cannot stop it: it would wait for its own end.
+bool TargetChoice::contains_us(const RunCase& run) const {
+  const auto enclosing = enclosing_runs(::environ);
+  if (std::find(enclosing.begin(), enclosing.end(), run.entry.run_id) != enclosing.end()) return true;
+  const auto ancestors = this_sweeper(proc_).ancestors;
+  return ancestors.contains(run.record()->supervisor.pid);
+}
+
+void TargetChoice::stop_active() {
+  std::vector<std::size_t> active;
+  for (std::size_t i = 0; i < cases_.cases.size(); ++i) {
+    const RunCase& run = cases_.cases[i];
+    if (run.verdict == core::Verdict::active && run.record() && is_wanted(run) && !contains_us(run))
+      active.push_back(i);
+  }
+  const auto results = stop_runs(proc_, cases_, active, codec_, deadline_);
+  std::vector<std::size_t> gone;
+  for (std::size_t i = 0; i < active.size(); ++i) {
+    const RunCase& run = cases_.cases[active[i]];
+    core::SweptRun swept{.run_id = run.entry.run_id,
+                         .name = run.record()->name,
+                         .user = name_of_user(run.entry.owner),
+                         .verdict = core::Verdict::active,
+                         .reapctl_pids = {run.record()->supervisor.pid},
+                         .started_at = run.record()->started_at,
+                         .origin = run.record()->origin,
+                         .workdir = {},
+                         .remove = {},
+                         .lock_name = run.record()->lock_name,
+                         .clean = results[i].gone,
+                         .reason = results[i].reason};
+    if (results[i].gone) {
+      gone.push_back(active[i]);
+    } else if (run.verdict != core::Verdict::active) {
+      continue;  // it is an orphan now, and dealt with as one
+    } else {
+      report_.incomplete = true;
+    }
+    report_.runs.push_back(std::move(swept));
+  }
+  for (auto index = gone.rbegin(); index != gone.rend(); ++index) {
+    cases_.cases.erase(cases_.cases.begin() + static_cast<std::ptrdiff_t>(*index));
+  }
+}
+
+void TargetChoice::skip(const RunCase& run, std::string reason) {
+  report_.skipped.push_back({.run_id = run.entry.run_id,
+                             .name = run.record() ? run.record()->name : "",
+                             .user = name_of_user(run.entry.owner),
+                             .verdict = std::string(core::name_of(run.verdict)),
+                             .reason = std::move(reason)});
+}
+
+void TargetChoice::choose_one(std::size_t index) {
+  RunCase& run = cases_.cases[index];
+  if (run.verdict == core::Verdict::active) ++report_.runs_active;
+  if (run.verdict == core::Verdict::orphaned) ++report_.runs_orphaned;
+  if (!is_wanted(run)) return;
+  switch (run.verdict) {
+    case core::Verdict::active:
+      if (!run.record()) return;  // about to begin
+      if (plan_.include_active && contains_us(run)) {
+        skip(run, "active, and this sweep runs inside of it");
+      } else if (!plan_.include_active) {
+        skip(run, "active");
+      } else if (plan_.dry_run) {
+        skip(run, "active: would be stopped through its own reapctl");
+      }
+      return;
+    case core::Verdict::foreign: skip(run, "of another PID namespace: its pids mean nothing here"); return;
+    case core::Verdict::unknown:
+      // Held, it may be the record of a newer reapctl, and there is nothing to be done; free, nobody looks after it.
+      if (run.entry.lock != core::LockState::held || run.record()) report_.incomplete = true;
+      skip(run, run.record() ? "its lock and its processes contradict each other" : run.entry.problem);
+      return;
+    case core::Verdict::cleaning:
+      if (plan_.dry_run) {
+        skip(run, "somebody is cleaning up after it");
+        return;
+      }
+      break;
+    case core::Verdict::orphaned:
+    case core::Verdict::released:
+    case core::Verdict::gone: break;
+  }
+  if (!plan_.dry_run && !claim_or_wait(run)) return;
+  if (run.entry.empty) {
+    // A start that was cut short before anything was on record: nothing was started, only the directory is there. It
+    // goes at once, for the same directory may just be wanted by its start, which tries again.
+    if (plan_.dry_run) return;
+    const auto removed = remove_entry(cases_.registries[run.registry], run.entry.run_id, run.directory.get());
+    if (removed) {
+      report_.removed.push_back({.kind = "record", .path = run.entry.path, .run_id = run.entry.run_id});
+    } else {
+      report_.warnings.push_back("cannot " + removed.error().message());
+      report_.incomplete = true;
+    }
+    run.lock.reset();
+    return;
+  }
+  targets_.push_back({.index = index});
+}
+
+/// Takes the lock of a run. Whoever holds it is about to finish: another sweep, or a command about to begin.
+bool TargetChoice::claim_or_wait(RunCase& run) {
+  for (;;) {
+    switch (claim(proc_, cases_, run, codec_)) {
+      case Claim::gone: return false;
+      case Claim::failed:
+        skip(run, "its lock cannot be taken");
+        report_.incomplete = true;
+        return false;
+      case Claim::taken:
+        if (run.entry.empty || run.verdict == core::Verdict::orphaned || run.verdict == core::Verdict::released ||
+            run.verdict == core::Verdict::gone) {
+          return true;
+        }
+        skip(run, run.record() ? "it has changed meanwhile" : run.entry.problem);
+        run.lock.reset();
+        return false;
+      case Claim::busy: break;
+    }
+    if (!refresh(proc_, cases_, run, codec_) || run.verdict == core::Verdict::active) return false;
+    if (core::Clock::now() >= deadline_) {
+      skip(run, "somebody has been cleaning up after it all the time");
+      report_.incomplete = true;
+      return false;
+    }
+    (void)::poll(nullptr, 0, kLockIntervalMs);  // no event tells that a lock has become free
+  }
+}
+
+/// Who names a run wants it gone: to leave it alone is no success.
+void TargetChoice::check_named() {
+  for (const core::SkippedItem& skipped : report_.skipped) {
+    if (!plan_.runs.empty() && !skipped.run_id.empty()) report_.incomplete = true;
+  }
+}
+
+}  // namespace reapctl::engine

@@ -1,0 +1,227 @@
+#include "engine/sweeper.hpp"
+
+#include "core/supervision.hpp"
+#include "engine/leftovers.hpp"
+#include "engine/registration.hpp"
+#include "proc/describe.hpp"
+#include "proc/host.hpp"
+#include "proc/listening.hpp"
+
+#include <algorithm>
+#include <sys/resource.h>
+#include <utility>
+
+namespace reapctl::engine {
+namespace {
+
+/// A lock and a directory for each run, a pidfd for each victim: as many as we may.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);  // then fewer runs are dealt with at once
+}
+
+std::string counted(int count, const char* what) {
+  return std::to_string(count) + (count == 1 ? " process " : " processes ") + what;
+}
+
+}  // namespace
+
+core::SweepReport Sweeper::run(std::vector<Registry> registries) {
+  began_at_ = core::Clock::now();
+  report_.started_at = std::chrono::system_clock::now();
+  report_.dry_run = plan_.dry_run;
+  raise_descriptor_limit();
+  cases_ = read_cases(proc_, std::move(registries), codec_);
+  report_.warnings = cases_.warnings;
+  report_.incomplete = !cases_.warnings.empty();
+  if (!plan_.match.any()) {
+    targets_ = TargetChoice(plan_, codec_, proc_, cases_, report_, began_at_ + plan_.stop_timeout).choose();
+  }
+  observer_.emplace(plan_, proc_, cases_, targets_);
+  if (!observer_->nothing_to_see()) {
+    if (plan_.dry_run) {
+      const SweepPicture picture = observer_->look();
+      note(picture);
+      count_living(picture);
+    } else {
+      kill();
+    }
+  }
+  if (plan_.dry_run) {
+    describe_targets();
+  } else {
+    clean_up();
+  }
+  conclude();
+  return std::move(report_);
+}
+
+core::SweptProcess Sweeper::describe(const SweepPicture& picture, std::size_t process,
+                                     std::optional<std::size_t> run) const {
+  const core::ProcessStat& stat = picture.census.processes[process].stat;
+  core::SweptProcess swept;
+  swept.process = proc::describe(proc_, stat, proc::ListeningSockets(proc_), proc::since_boot());
+  if (const auto status = proc_.status(stat.id.pid)) swept.user = name_of_user(status->effective_uid);
+  swept.owner_verdict = "none";
+  if (run) {
+    const core::OwningRun& owner = observer_->run(*run);
+    swept.run_id = owner.record.run_id;
+    swept.name = owner.record.name;
+    swept.owner_verdict = core::name_of(owner.verdict);
+  }
+  return swept;
+}
+
+/// Writes down whoever is seen for the first time.
+void Sweeper::note(const SweepPicture& picture) {
+  report_.processes_examined = std::max(report_.processes_examined, static_cast<int>(picture.census.processes.size()));
+  if (!picture.census.complete && report_.processes_examined > 0) {
+    const std::string warning = "the census is incomplete: processes of others are hidden (hidepid)";
+    if (std::find(report_.warnings.begin(), report_.warnings.end(), warning) == report_.warnings.end()) {
+      report_.warnings.push_back(warning);
+    }
+  }
+  for (const core::Victim& victim : picture.selection.victims) {
+    const core::ProcessId id = picture.census.processes[victim.process].stat.id;
+    if (!victim_of_process_.try_emplace(id, report_.victims.size()).second) continue;
+    report_.victims.push_back(describe(picture, victim.process, victim.run));
+    report_.victims.back().identified_by = victim.identified_by;
+  }
+  for (const core::Unjudged& unjudged : picture.selection.unknown) {
+    const core::ProcessId id = picture.census.processes[unjudged.process].stat.id;
+    if (!unknown_of_process_.try_emplace(id, report_.unknown.size()).second) continue;
+    report_.unknown.push_back(describe(picture, unjudged.process, unjudged.run));
+    report_.unknown.back().reason = unjudged.reason;
+  }
+}
+
+void Sweeper::kill() {
+  VictimLadder ladder(proc_, plan_.ladder, core::graceful_share(plan_.stop_timeout), [this] {
+    SweepPicture picture = observer_->look();
+    note(picture);
+    std::vector<core::ProcessStat> found;
+    for (const core::Victim& victim : picture.selection.victims) {
+      found.push_back(std::move(picture.census.processes[victim.process].stat));
+    }
+    return found;
+  });
+  ladder.run();
+  for (const auto& [id, end] : ladder.ends()) {
+    const auto known = victim_of_process_.find(id);
+    if (known == victim_of_process_.end()) continue;  // a child that was stopped and killed with its parent
+    core::SweptProcess& victim = report_.victims[known->second];
+    victim.died_of = end.died_of;
+    victim.after = end.after;
+    victim.rung = end.rung;
+    if (end.after) continue;
+    victim.reason = end.refused.empty() ? "still there after SIGKILL" : "a signal was refused with " + end.refused;
+    report_.survivors.push_back(victim);
+  }
+  // What is still there decides what may be deleted: one more look, after the last signal.
+  const SweepPicture last = observer_->look();
+  note(last);
+  count_living(last);
+}
+
+/// How many processes of each target are there, whatever was to become of them.
+void Sweeper::count_living(const SweepPicture& picture) {
+  for (SweepTarget& target : targets_) target.living = target.unjudged = 0;
+  for (std::size_t i = 0; i < picture.owners.size(); ++i) {
+    if (!picture.owners[i] || !core::is_alive(picture.census.processes[i].stat)) continue;
+    if (const auto target = observer_->target_of(picture.owners[i]->run)) ++targets_[*target].living;
+  }
+  for (const core::Unjudged& unjudged : picture.selection.unknown) {
+    const auto target = unjudged.run ? observer_->target_of(*unjudged.run) : std::nullopt;
+    if (target) ++targets_[*target].unjudged;
+  }
+}
+
+void Sweeper::clean_up() {
+  for (SweepTarget& target : targets_) {
+    const RunCase& run = cases_.cases[target.index];
+    if (run.verdict == core::Verdict::released && target.living > 0) {
+      report_.skipped.push_back({.run_id = run.entry.run_id,
+                                 .name = run.record()->name,
+                                 .user = name_of_user(run.entry.owner),
+                                 .verdict = "released",
+                                 .reason = "released: " + counted(target.living, "left running as it was told to")});
+      cases_.cases[target.index].lock.reset();
+      continue;
+    }
+    clean_up(target);
+  }
+  describe_targets();
+}
+
+/// Only now that nothing of the run is alive: directory, --remove paths, record, lock.
+void Sweeper::clean_up(SweepTarget& target) {
+  RunCase& run = cases_.cases[target.index];
+  const core::RunRecord& record = *run.record();
+  if (target.living > 0) {
+    target.reason = counted(target.living, "survived");
+  } else if (target.unjudged > 0) {
+    target.reason = counted(target.unjudged, "could not be judged");
+  } else {
+    LeftoversRemoved removed = remove_leftovers(record, record.mount_namespace == cases_.here.mount_namespace,
+                                                core::Clock::now() + plan_.stop_timeout);
+    std::move(removed.items.begin(), removed.items.end(), std::back_inserter(report_.removed));
+    std::move(removed.remarks.begin(), removed.remarks.end(), std::back_inserter(report_.warnings));
+    target.reason = removed.problem;
+    if (target.reason.empty()) {
+      const auto entry = remove_entry(cases_.registries[run.registry], run.entry.run_id, run.directory.get());
+      if (!entry) target.reason = "cannot " + entry.error().message();
+    }
+  }
+  target.clean = target.reason.empty();
+  if (target.clean) report_.removed.push_back({.kind = "record", .path = run.entry.path, .run_id = run.entry.run_id});
+  run.lock.reset();
+  run.directory.reset();
+}
+
+void Sweeper::describe_targets() {
+  for (const SweepTarget& target : targets_) {
+    const RunCase& run = cases_.cases[target.index];
+    const core::RunRecord& record = *run.record();
+    if (run.verdict == core::Verdict::released && target.living > 0) continue;
+    core::SweptRun swept{.run_id = record.run_id,
+                         .name = record.name,
+                         .user = name_of_user(run.entry.owner),
+                         .verdict = run.verdict,
+                         .reapctl_pids = {},
+                         .started_at = record.started_at,
+                         .origin = record.origin,
+                         .workdir = {},
+                         .remove = {},
+                         .lock_name = record.lock_name,
+                         .clean = target.clean,
+                         .reason = target.reason};
+    if (record.guard) swept.reapctl_pids.push_back(record.guard->pid);
+    swept.reapctl_pids.push_back(record.supervisor.pid);
+    if (plan_.dry_run) {
+      const WorkdirSize size = measure_workdir(record);
+      if (size.there) swept.workdir = record.workdir->path;
+      swept.workdir_files = size.files;
+      swept.workdir_bytes = size.bytes;
+      for (const core::RemoveOnRecord& path : record.remove) swept.remove.push_back(path.path);
+      if (target.unjudged > 0) swept.reason = counted(target.unjudged, "could not be judged");
+    }
+    report_.runs.push_back(std::move(swept));
+  }
+}
+
+void Sweeper::conclude() {
+  report_.ended_at = std::chrono::system_clock::now();
+  report_.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - began_at_);
+  const bool unfinished =
+      std::any_of(targets_.begin(), targets_.end(), [](const SweepTarget& target) { return !target.reason.empty(); });
+  const bool found = !report_.runs.empty() || !report_.victims.empty() || !report_.removed.empty();
+  if (!report_.survivors.empty() || !report_.unknown.empty() || report_.incomplete || unfinished) {
+    report_.exit_code = core::kExitNotGone;
+  } else if (plan_.fail_if_found && found) {
+    report_.exit_code = core::kExitFound;
+  }
+}
+
+}  // namespace reapctl::engine

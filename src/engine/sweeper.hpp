@@ -1,0 +1,49 @@
+#pragma once
+
+#include "core/sweep_plan.hpp"
+#include "core/sweep_report.hpp"
+#include "engine/run_cases.hpp"
+#include "engine/sweep_picture.hpp"
+#include "engine/sweep_targets.hpp"
+#include "engine/victim_ladder.hpp"
+#include "proc/proc_fs.hpp"
+
+#include <map>
+#include <optional>
+#include <vector>
+
+namespace reapctl::engine {
+
+/// One sweep, downward: registry -> claims -> picture of the processes -> pure selection -> one ladder for all victims
+/// -> leftovers -> report. Everything is done with the rights of this process. With plan.dry_run it ends before the
+/// first thing that would change anything.
+class Sweeper {
+ public:
+  Sweeper(const core::SweepPlan& plan, const core::RecordCodec& codec) : plan_(plan), codec_(codec) {}
+
+  [[nodiscard]] core::SweepReport run(std::vector<Registry> registries);
+
+ private:
+  void note(const SweepPicture& picture);
+  [[nodiscard]] core::SweptProcess describe(const SweepPicture& picture, std::size_t process,
+                                            std::optional<std::size_t> run) const;
+  void kill();
+  void count_living(const SweepPicture& picture);
+  void clean_up();
+  void clean_up(SweepTarget& target);
+  void describe_targets();
+  void conclude();
+
+  const core::SweepPlan& plan_;
+  const core::RecordCodec& codec_;
+  const proc::ProcFs proc_;
+  RunCases cases_;
+  std::vector<SweepTarget> targets_;
+  std::optional<SweepObserver> observer_;
+  core::SweepReport report_;
+  core::TimePoint began_at_;
+  std::map<core::ProcessId, std::size_t> victim_of_process_;  ///< index in the report
+  std::map<core::ProcessId, std::size_t> unknown_of_process_;
+};
+
+}  // namespace reapctl::engine

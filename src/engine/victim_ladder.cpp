@@ -1,0 +1,199 @@
+#include "engine/victim_ladder.hpp"
+
+#include "core/signal_name.hpp"
+#include "engine/registry.hpp"
+#include "engine/tree.hpp"
+#include "sys/pid_fd.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <poll.h>
+#include <utility>
+
+namespace reapctl::engine {
+namespace {
+
+/// How long a victim whose end cannot be waited for is left before it is looked at again.
+constexpr core::Millis kPollInterval{20};
+
+}  // namespace
+
+void VictimLadder::run() {
+  const auto begin = core::Clock::now();
+  const auto step = [&](core::LadderEvent event) {
+    const core::LadderStep next = core::step(ladder_, state_, event, core::Clock::now(), limit_);
+    const bool new_rung = next.state.phase != state_.phase || next.state.rung != state_.rung;
+    state_ = next.state;
+    if (new_rung) {
+      for (auto& [id, held] : held_) held.told = false;
+    }
+    perform(next.action);
+  };
+  look();
+  if (living() == 0) return;
+  step(core::LadderEvent::request);
+  while (state_.phase != core::LadderPhase::over) {
+    notice_ends();
+    if (living() == 0) {
+      // Whoever was forked before its parent died shows up now, if it can be found at all.
+      look();
+      if (living() == 0) {
+        step(core::LadderEvent::emptied);
+        break;
+      }
+      perform(state_.phase == core::LadderPhase::graceful ? core::LadderAction::tell : core::LadderAction::kill);
+      continue;
+    }
+    wait(state_.next_at);
+    step(core::LadderEvent::tick);
+    if (core::Clock::now() - begin > limit_ + core::kKillingBound + core::kSurvivorBound) break;
+  }
+  notice_ends();
+}
+
+void VictimLadder::look() {
+  const auto before = core::Clock::now();
+  for (core::ProcessStat& process : scan_()) adopt(std::move(process));
+  last_look_ = core::Clock::now();
+  look_cost_ = last_look_ - before;
+}
+
+void VictimLadder::adopt(core::ProcessStat process) {
+  const core::ProcessId id = process.id;
+  if (held_.contains(id)) return;
+  Held held{.process = std::move(process), .pid_fd = {}, .end = {}, .killed_at = {}};
+  // First the pidfd, then the look: if the pid still means this process now, the descriptor does for ever.
+  if (auto pid_fd = sys::open_pid_fd(id.pid)) held.pid_fd = pid_fd.take();
+  if (!is_running(proc_, id)) return;
+  held_.emplace(id, std::move(held));
+}
+
+void VictimLadder::notice_ends() {
+  for (auto& [id, held] : held_) {
+    if (held.end.after) continue;
+    pollfd ready{.fd = held.pid_fd.get(), .events = POLLIN, .revents = 0};
+    const bool gone = held.pid_fd.valid() ? ::poll(&ready, 1, 0) == 1 : !is_running(proc_, id);
+    if (!gone) continue;
+    held.end.after = std::chrono::duration_cast<core::Millis>(core::Clock::now() - state_.requested_at);
+    held.pid_fd.reset();
+  }
+}
+
+std::size_t VictimLadder::living() const {
+  return static_cast<std::size_t>(
+      std::count_if(held_.begin(), held_.end(), [](const auto& entry) { return !entry.second.end.after; }));
+}
+
+void VictimLadder::perform(core::LadderAction action) {
+  switch (action) {
+    case core::LadderAction::none: break;
+    case core::LadderAction::tell: tell(); break;
+    case core::LadderAction::kill: kill(); break;
+  }
+}
+
+void VictimLadder::send(Held& held, int signal) {
+  const auto sent = held.pid_fd.valid() ? sys::send_signal(held.pid_fd.get(), signal)
+                                        : signal_process(proc_, held.process.id, signal);
+  if (!sent && sent.error().code != ESRCH) held.end.refused = sys::errno_name(sent.error().code);
+}
+
+int VictimLadder::signal_for(const Held& held, const core::Rung& rung) const {
+  if (!rung.if_ignored) return rung.signal;
+  const auto masks = proc_.signal_masks(held.process.id.pid);
+  return masks && masks->ignores(rung.signal) ? *rung.if_ignored : rung.signal;
+}
+
+void VictimLadder::tell() {
+  const core::Rung& rung = ladder_[state_.rung];
+  look();
+  for (auto& [id, held] : held_) {
+    if (held.end.after || std::exchange(held.told, true)) continue;
+    const int signal = signal_for(held, rung);
+    held.end.died_of = core::signal_name(signal);
+    held.end.rung = core::rung_name(rung);
+    send(held, signal);
+    // A stopped process would hear it only when continued.
+    if (const auto now = proc_.stat(id.pid); now && now->id == id && now->state == 'T') send(held, SIGCONT);
+  }
+}
+
+/// Stops everybody first, so that nobody forks any more, and follows the children of whom it stopped: a child whose
+/// environment was cleared can be found only as long as its parent is there.
+void VictimLadder::freeze_new() {
+  std::vector<core::ProcessId> fresh;
+  for (auto& [id, held] : held_) {
+    if (held.end.after || held.killed_at) continue;
+    send(held, SIGSTOP);
+    fresh.push_back(id);
+  }
+  // Twice over each: a fork that was under way when the signal was sent may end after the first look.
+  for (std::size_t next = 0, round = 0; round < 2; ++round, next = 0) {
+    for (; next < fresh.size(); ++next) {
+      const auto children = proc_.children(fresh[next].pid);
+      if (!children) continue;
+      for (const pid_t pid : *children) {
+        auto child = proc_.stat(pid);
+        if (!child || child->ppid != fresh[next].pid || held_.contains(child->id)) continue;
+        const core::ProcessId id = child->id;
+        if (!is_running(proc_, fresh[next])) continue;  // it may be a stranger's by now
+        adopt(child.take());
+        if (const auto found = held_.find(id); found != held_.end()) {
+          send(found->second, SIGSTOP);
+          fresh.push_back(id);
+        }
+      }
+    }
+  }
+}
+
+void VictimLadder::kill() {
+  const auto now = core::Clock::now();
+  // Looking at all processes is what costs; between two looks the known victims get time to die.
+  if (held_.empty() || living() == 0 ||
+      now - last_look_ >= std::max<core::Clock::duration>(10 * look_cost_, kPollInterval))
+    look();
+  freeze_new();
+  core::Census census;
+  for (auto& [id, held] : held_) {
+    if (held.end.after) continue;
+    if (!held.killed_at) {
+      held.killed_at = now;
+      held.end.died_of = "KILL";
+      held.end.rung = "KILL";
+      send(held, SIGKILL);
+    }
+    ++census.living;
+    if (!census.newest_kill || *held.killed_at > *census.newest_kill) census.newest_kill = held.killed_at;
+  }
+  state_ = core::after_census(state_, census, now);
+  // Dying takes a moment; the pidfds tell when it is over.
+  if (state_.phase == core::LadderPhase::killing) state_.next_at = now + kPollInterval;
+}
+
+void VictimLadder::wait(core::TimePoint until) {
+  std::vector<pollfd> ends;
+  bool unwatched = false;
+  for (const auto& [id, held] : held_) {
+    if (held.end.after) continue;
+    if (held.pid_fd.valid()) {
+      ends.push_back({.fd = held.pid_fd.get(), .events = POLLIN, .revents = 0});
+    } else {
+      unwatched = true;
+    }
+  }
+  const auto now = core::Clock::now();
+  auto left = std::chrono::ceil<core::Millis>(until - now);
+  if (unwatched) left = std::min(left, kPollInterval);
+  left = std::clamp(left, core::Millis::zero(), core::Millis(60000));
+  (void)::poll(ends.data(), ends.size(), static_cast<int>(left.count()));  // a signal only ends the wait early
+}
+
+std::map<core::ProcessId, VictimEnd> VictimLadder::ends() const {
+  std::map<core::ProcessId, VictimEnd> all;
+  for (const auto& [id, held] : held_) all.emplace(id, held.end);
+  return all;
+}
+
+}  // namespace reapctl::engine
