@@ -143,6 +143,7 @@ struct Reapctl::State {
   Launch launch;
   TempDir directory;
   std::string report_path = directory / "report.json";
+  std::string registry = directory / "registry";
   pid_t pid = -1;
   int out = captured_file("stdout");
   int err = captured_file("stderr");
@@ -151,6 +152,10 @@ struct Reapctl::State {
 
 Reapctl::Reapctl(Launch launch) : state_(std::make_unique<State>()) {
   state_->launch = std::move(launch);
+  const Args& unset = state_->launch.unset_env;
+  if (std::find(unset.begin(), unset.end(), "REAPCTL_REGISTRY") == unset.end()) {
+    state_->launch.env.try_emplace("REAPCTL_REGISTRY", state_->registry);
+  }
   const Launch& how = state_->launch;
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) throw std::runtime_error("become a subreaper");
   ExecPlan plan = exec_plan(how, state_->report_path);
@@ -214,6 +219,12 @@ Outcome Reapctl::wait(std::chrono::milliseconds patience) {
   if (!state_->launch.leaves_processes) {
     outcome.left_behind = kill_leftovers(running());
     for (const std::string& process : outcome.left_behind) ADD_FAILURE() << "left behind: " << process;
+  }
+  if (!state_->launch.leaves_processes && !state_->launch.leaves_record) {
+    std::error_code absent;
+    for (const auto& entry : std::filesystem::directory_iterator(state_->registry, absent)) {
+      ADD_FAILURE() << "left on record: " << read_file(entry.path() / "record.json");
+    }
   }
   outcome.out = content(state_->out);
   outcome.err = content(state_->err);
