@@ -38,8 +38,14 @@ TEST(Environment, NamesTheRun) {
   EXPECT_THAT(entries, Contains("REAPCTL_NAME=nightly"));
   EXPECT_THAT(entries, Contains("REAPCTL_WORKDIR=" + outcome.report["workdir"]["path"].get<std::string>()));
   EXPECT_THAT(entries, Contains("REAPCTL_COOKIE_" + id + "=1"));
-  EXPECT_THAT(entries, Not(Contains(StartsWith("REAPCTL_REGISTRY"))));
   EXPECT_EQ(outcome.report["name"], "nightly");
+}
+
+TEST(Environment, ARegistryThatWasGivenIsPassedOnWithItsWholePath) {
+  TempDir directory;
+  Launch launch = run_of({"--registry", "here"}, {"env", "-0"});
+  launch.cwd = directory.path();
+  EXPECT_THAT(environment(run(std::move(launch))), Contains("REAPCTL_REGISTRY=" + (directory / "here")));
 }
 
 TEST(Environment, TheNameIsTheCommandsBasenameByDefault) {
