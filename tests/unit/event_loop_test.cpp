@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/timerfd.h>
 
 #include <gtest/gtest.h>
 
@@ -122,8 +123,8 @@ TEST_F(EventLoopTest, NorDoesTheDeadlineStarveTheSource) {
 }
 
 TEST_F(EventLoopTest, WorksWithoutADescriptorForTheTimer) {
-  Pipe pipe;
-  watch(pipe, kFirst);
+  const UniqueFd soon(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
+  ASSERT_TRUE(loop_.add(soon.get(), EPOLLIN, kFirst));
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
@@ -131,8 +132,9 @@ TEST_F(EventLoopTest, WorksWithoutADescriptorForTheTimer) {
   const auto deadline = Clock::now() + milliseconds(20);
   EXPECT_EQ(loop_.wait(deadline), std::nullopt);
   EXPECT_GE(Clock::now(), deadline);
-  make_ready(pipe);
-  // More milliseconds than an int holds.
+  const itimerspec in_30_ms{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = 30'000'000}};
+  ASSERT_EQ(::timerfd_settime(soon.get(), 0, &in_30_ms, nullptr), 0);
+  // More milliseconds than an int holds: taken modulo 2^32 that would be one.
   EXPECT_EQ(loop_.wait(Clock::now() + milliseconds((std::int64_t{1} << 32) + 1)), kFirst);
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
 }

@@ -53,8 +53,14 @@ class OutputTest : public ::testing::Test {
   static int failure(const core::OutputTarget& target) {
     auto output = ReportOutput::open(target);
     if (!output) return output.error().code;
-    const auto written = output->write("{}", -1, nullptr);
+    const auto written = output->write("{}", {}, nullptr);
     return written ? 0 : written.error().code;
+  }
+
+  /// A request that has come already.
+  static GiveUp asked_on(Pipe& request) {
+    request.writer.reset();
+    return {.fd = request.reader.get(), .asked = [] { return true; }};
   }
 
   TempDir directory_;
@@ -68,7 +74,7 @@ TEST_F(ReportOutputTest, NoneIsNotWanted) {
   ReportOutput output = open({});
   EXPECT_FALSE(output.wanted());
   EXPECT_EQ(output.descriptor(), -1);
-  EXPECT_TRUE(output.write("{}", -1, nullptr));
+  EXPECT_TRUE(output.write("{}", {}, nullptr));
 }
 
 TEST_F(ReportOutputTest, ADescriptorIsDuplicatedAndWrittenTo) {
@@ -76,7 +82,7 @@ TEST_F(ReportOutputTest, ADescriptorIsDuplicatedAndWrittenTo) {
   ReportOutput output = open(to_descriptor(pipe.writer.get()));
   EXPECT_TRUE(output.wanted());
   EXPECT_NE(output.descriptor(), pipe.writer.get());
-  EXPECT_TRUE(output.write("{}", -1, nullptr));
+  EXPECT_TRUE(output.write("{}", {}, nullptr));
   output = ReportOutput();
   pipe.writer.reset();
   EXPECT_EQ(pipe.drain(), "{}\n");
@@ -105,7 +111,7 @@ TEST_F(ReportOutputTest, AClosedDescriptorIsRefused) {
 TEST_F(ReportOutputTest, AFileIsMadeOnlyAtTheEnd) {
   ReportOutput output = open(to_file(path("report")));
   EXPECT_FALSE(fs::exists(path("report")));
-  EXPECT_TRUE(output.write("{}", -1, nullptr));
+  EXPECT_TRUE(output.write("{}", {}, nullptr));
   EXPECT_EQ(read_file(path("report")), "{}\n");
   EXPECT_THAT(names_in(directory_), ElementsAre("report")) << "and nothing beside it";
 }
@@ -114,7 +120,7 @@ TEST_F(ReportOutputTest, AFileIsReplacedInOneStepAndKeepsItsMode) {
   write_file(path("report"), "old");
   fs::permissions(path("report"), fs::perms(0640));
   const sys::UniqueFd reader(::open(path("report").c_str(), O_RDONLY | O_CLOEXEC));
-  EXPECT_TRUE(open(to_file(path("report"))).write("new", -1, nullptr));
+  EXPECT_TRUE(open(to_file(path("report"))).write("new", {}, nullptr));
   EXPECT_EQ(read_file(path("report")), "new\n");
   EXPECT_EQ(fs::status(path("report")).permissions(), fs::perms(0640));
   char old[8] = {};
@@ -125,7 +131,7 @@ TEST_F(ReportOutputTest, AFileIsReplacedInOneStepAndKeepsItsMode) {
 TEST_F(ReportOutputTest, ASymbolicLinkStaysAndItsFileIsReplaced) {
   write_file(path("real"), "old");
   fs::create_symlink("real", path("link"));
-  EXPECT_TRUE(open(to_file(path("link"))).write("new", -1, nullptr));
+  EXPECT_TRUE(open(to_file(path("link"))).write("new", {}, nullptr));
   EXPECT_TRUE(fs::is_symlink(path("link")));
   EXPECT_EQ(read_file(path("real")), "new\n");
 }
@@ -134,7 +140,7 @@ TEST_F(ReportOutputTest, TheDirectoryIsTheOneItWasAtTheStart) {
   fs::create_directory(path("a"));
   ReportOutput output = open(to_file(path("a/report")));
   fs::rename(path("a"), path("b"));
-  EXPECT_TRUE(output.write("{}", -1, nullptr));
+  EXPECT_TRUE(output.write("{}", {}, nullptr));
   EXPECT_EQ(read_file(path("b/report")), "{}\n");
 }
 
@@ -162,14 +168,14 @@ TEST_F(ReportOutputTest, ADirectoryThatIsGoneAtTheEndIsAnErrorThatNamesTheFile) 
   fs::create_directory(path("a"));
   ReportOutput output = open(to_file(path("a/report")));
   fs::remove(path("a"));
-  const auto written = output.write("{}", -1, nullptr);
+  const auto written = output.write("{}", {}, nullptr);
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code, ENOENT);
   EXPECT_EQ(written.error().subject, path("a/report"));
 }
 
 TEST_F(ReportOutputTest, DevicesAreWrittenToAndNotReplaced) {
-  EXPECT_TRUE(open(to_file("/dev/null")).write("{}", -1, nullptr));
+  EXPECT_TRUE(open(to_file("/dev/null")).write("{}", {}, nullptr));
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
   EXPECT_EQ(failure(to_file("/dev/full")), ENOSPC);
 }
@@ -177,7 +183,7 @@ TEST_F(ReportOutputTest, DevicesAreWrittenToAndNotReplaced) {
 TEST_F(ReportOutputTest, AFifoIsWrittenTo) {
   ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
   const sys::UniqueFd reader(::open(path("fifo").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  EXPECT_TRUE(open(to_file(path("fifo"))).write("{}", -1, nullptr));
+  EXPECT_TRUE(open(to_file(path("fifo"))).write("{}", {}, nullptr));
   char bytes[8] = {};
   EXPECT_EQ(::read(reader.get(), bytes, sizeof bytes), 3);
   EXPECT_TRUE(fs::is_fifo(path("fifo")));
@@ -186,12 +192,12 @@ TEST_F(ReportOutputTest, AFifoIsWrittenTo) {
 TEST_F(ReportOutputTest, AFifoMayFindItsReaderDuringTheRun) {
   ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
   ReportOutput output = open(to_file(path("fifo")));
-  const auto nobody = output.write("{}", -1, nullptr);
+  const auto nobody = output.write("{}", {}, nullptr);
   ASSERT_FALSE(nobody) << "and nobody waits for one";
   EXPECT_EQ(nobody.error().code, ENXIO);
   EXPECT_EQ(nobody.error().subject, path("fifo"));
   const sys::UniqueFd reader(::open(path("fifo").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  EXPECT_TRUE(output.write("{}", -1, nullptr));
+  EXPECT_TRUE(output.write("{}", {}, nullptr));
 }
 
 TEST_F(ReportOutputTest, ASlowReaderGetsAllOfIt) {
@@ -202,7 +208,7 @@ TEST_F(ReportOutputTest, ASlowReaderGetsAllOfIt) {
   const std::string text(300'000, 'r');
   std::string received;
   std::thread reader([&] { received = pipe.drain(); });
-  EXPECT_TRUE(output.write(text, -1, nullptr));
+  EXPECT_TRUE(output.write(text, {}, nullptr));
   output = ReportOutput();
   reader.join();
   EXPECT_EQ(received.substr(before), text + "\n");
@@ -211,19 +217,25 @@ TEST_F(ReportOutputTest, ASlowReaderGetsAllOfIt) {
 TEST_F(ReportOutputTest, AReaderThatDoesNotReadIsGivenUpWhenAsked) {
   Pipe pipe;
   (void)pipe.fill();
-  Pipe request;
-  request.writer.reset();  // readable from now on
+  Pipe news;
+  ASSERT_EQ(::write(news.writer.get(), "..!", 3), 3);
   ReportOutput output = open(to_descriptor(pipe.writer.get()));
-  const auto written = output.write("{}", request.reader.get(), nullptr);
+  std::string read;
+  const GiveUp give_up{.fd = news.reader.get(), .asked = [&] {
+                         char byte = 0;
+                         if (::read(news.reader.get(), &byte, 1) == 1) read += byte;
+                         return byte == '!';
+                       }};
+  const auto written = output.write("{}", give_up, nullptr);
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code, EINTR);
+  EXPECT_EQ(read, "..!") << "other news do not end the wait";
 }
 
 TEST_F(ReportOutputTest, ARequestDoesNotKeepAReportFromAReaderWithRoom) {
   Pipe pipe;
   Pipe request;
-  request.writer.reset();
-  EXPECT_TRUE(open(to_descriptor(pipe.writer.get())).write("{}", request.reader.get(), nullptr));
+  EXPECT_TRUE(open(to_descriptor(pipe.writer.get())).write("{}", asked_on(request), nullptr));
 }
 
 TEST_F(ReportOutputTest, AReaderThatIsGoneIsAnError) {
@@ -241,18 +253,17 @@ TEST_F(ReportOutputTest, AnotherProcessFinishesWhatWasBegun) {
   SharedReport& shared = (*page)->report;
   EXPECT_FALSE(shared.is_set());
   Pipe request;
-  request.writer.reset();
   std::string room(PIPE_BUF, ' ');
   ASSERT_EQ(::read(pipe.reader.get(), room.data(), room.size()), PIPE_BUF);  // for the first part
   const std::string text(PIPE_BUF + 100, 'r');
-  EXPECT_FALSE(output.write(text, request.reader.get(), &shared));
+  EXPECT_FALSE(output.write(text, asked_on(request), &shared));
   EXPECT_TRUE(shared.is_set());
   EXPECT_EQ(shared.rest(), std::string(100, 'r') + "\n");
   pipe.writer.reset();
   std::string received;
   std::thread reader([&] { received = pipe.drain(); });
-  EXPECT_TRUE(output.resume(shared, -1));
-  EXPECT_TRUE(output.resume(shared, -1)) << "nothing is left, nothing is written twice";
+  EXPECT_TRUE(output.resume(shared, {}));
+  EXPECT_TRUE(output.resume(shared, {})) << "nothing is left, nothing is written twice";
   output = ReportOutput();
   reader.join();
   EXPECT_EQ(received.substr(before - PIPE_BUF), text + "\n");
@@ -262,7 +273,7 @@ TEST_F(ReportOutputTest, AReportTooLongToBeSharedIsWrittenAllTheSame) {
   const auto page = make_shared_page();
   ASSERT_TRUE(page);
   const std::string text(std::size_t{5} << 20U, 'r');
-  EXPECT_TRUE(open(to_file(path("report"))).write(text, -1, &(*page)->report));
+  EXPECT_TRUE(open(to_file(path("report"))).write(text, {}, &(*page)->report));
   EXPECT_FALSE((*page)->report.is_set());
   EXPECT_EQ(fs::file_size(path("report")), text.size() + 1);
 }
