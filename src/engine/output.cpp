@@ -126,7 +126,7 @@ sys::Result<void> ReportOutput::put(std::string_view text, int give_up_fd, Share
     case Kind::late_fifo: break;
   }
   const sys::UniqueFd fifo(::openat(fd_.get(), name_.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!fifo.valid()) return sys::last_error("open", name_);
+  if (!fifo.valid()) return sys::last_error("open", path_);
   return write_stream(fifo.get(), text, give_up_fd, shared);
 }
 

@@ -51,6 +51,13 @@ TEST(Environment, TheRegistryIsPassedOnIfGiven) {
   EXPECT_THAT(environment(run(std::move(with))), Contains("REAPCTL_REGISTRY=" + directory / "registry"));
 }
 
+TEST(Environment, ARegistryThatWasGivenIsPassedOnWithItsWholePath) {
+  TempDir directory;
+  Launch launch = run_of({"--registry", "here"}, {"env", "-0"});
+  launch.cwd = directory.path();
+  EXPECT_THAT(environment(run(std::move(launch))), Contains("REAPCTL_REGISTRY=" + (directory / "here")));
+}
+
 TEST(Environment, TheNameIsTheCommandsBasenameByDefault) {
   const Outcome outcome = run(run_of({}, {"/usr/bin/env", "-0"}));
   EXPECT_THAT(environment(outcome), Contains("REAPCTL_NAME=env"));
