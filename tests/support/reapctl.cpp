@@ -158,8 +158,10 @@ struct Reapctl::State {
 Reapctl::Reapctl(Launch launch) : state_(std::make_unique<State>()) {
   state_->launch = std::move(launch);
   const Args& unset = state_->launch.unset_env;
-  if (std::find(unset.begin(), unset.end(), "REAPCTL_REGISTRY") == unset.end()) {
-    state_->launch.env.try_emplace("REAPCTL_REGISTRY", state_->registry);
+  for (const auto& [name, value] :
+       {std::pair{"REAPCTL_REGISTRY", state_->registry.c_str()},
+        std::pair{"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}}) {
+    if (std::find(unset.begin(), unset.end(), name) == unset.end()) state_->launch.env.try_emplace(name, value);
   }
   const Launch& how = state_->launch;
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) throw std::runtime_error("become a subreaper");
