@@ -57,8 +57,7 @@ std::vector<std::string> environment_of(const Launch& launch, const std::string&
     if (!dropped && launch.env.count(name) == 0) result.push_back(text);
   }
   for (const auto& [name, value] : launch.env) result.push_back(name + "=" + value);
-  const bool unset =
-      std::count(launch.unset_env.begin(), launch.unset_env.end(), std::string("REAPCTL_REGISTRY")) != 0;
+  const bool unset = std::count(launch.unset_env.begin(), launch.unset_env.end(), std::string("REAPCTL_REGISTRY")) != 0;
   if (!unset && launch.env.count("REAPCTL_REGISTRY") == 0) result.push_back("REAPCTL_REGISTRY=" + registry);
   return result;
 }
