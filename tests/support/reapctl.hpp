@@ -21,8 +21,8 @@ namespace reapctl::test {
 using Args = std::vector<std::string>;
 
 /// How to start it. By default: a session of its own (so no controlling terminal), /dev/null on stdin, stdout and
-/// stderr captured in files (nothing can block on them), default signal dispositions and nothing blocked, a registry of
-/// its own unless `env` or `unset_env` name one.
+/// stderr captured in files (nothing can block on them), default signal dispositions and nothing blocked, and, unless
+/// `env` or `unset_env` name them, a registry of its own and a PATH without directories that only root may search.
 struct Launch {
   Args args = {};            ///< of reapctl, from the name of the command on
   Args wrapper = {};         ///< a program and its options that start reapctl ("strace", …)
