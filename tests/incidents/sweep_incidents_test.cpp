@@ -77,6 +77,13 @@ class Incident4Sweep : public SweepFixture {
       }
     }
     for (const pid_t pid : pids) (void)::kill(pid, SIGKILL);
+    // A supervisor that is still dying is alive, and his run active.
+    for (const pid_t pid : pids) {
+      EXPECT_TRUE(await([pid] {
+        const auto stat = read_stat(pid);
+        return !stat || stat->state == 'Z';
+      }));
+    }
   }
 
   /// Living processes below this one, zombies left out.

@@ -41,6 +41,16 @@ TEST(Environment, NamesTheRun) {
   EXPECT_EQ(outcome.report["name"], "nightly");
 }
 
+TEST(Environment, TheRegistryIsPassedOnIfGiven) {
+  Launch without = run_of({}, {"env", "-0"});
+  without.unset_env = {"REAPCTL_REGISTRY"};
+  EXPECT_THAT(environment(run(std::move(without))), Not(Contains(StartsWith("REAPCTL_REGISTRY="))));
+  TempDir directory;
+  Launch with = run_of({}, {"env", "-0"});
+  with.env["REAPCTL_REGISTRY"] = directory / "registry";
+  EXPECT_THAT(environment(run(std::move(with))), Contains("REAPCTL_REGISTRY=" + directory / "registry"));
+}
+
 TEST(Environment, ARegistryThatWasGivenIsPassedOnWithItsWholePath) {
   TempDir directory;
   Launch launch = run_of({"--registry", "here"}, {"env", "-0"});
