@@ -122,7 +122,7 @@ std::string run_prefix(const std::string& text) {
   return prefix;
 }
 
-sys::Result<core::SweepPlan> make_sweep_plan(const GivenOptions& given, std::vector<std::string> runs) {
+sys::Result<core::SweepPlan> make_sweep_plan(const GivenOptions& given, const std::vector<std::string>& runs) {
   try {
     return plan_of(given, runs);
   } catch (const BadOption& bad) {

@@ -125,6 +125,7 @@ sys::Result<std::string> finish(Child& child, uid_t uid) {
 
 std::vector<sys::Result<std::string>> do_as_users(const std::vector<UserTask>& tasks, core::TimePoint deadline) {
   std::vector<Child> children;
+  children.reserve(tasks.size());
   for (const UserTask& task : tasks) children.push_back(start(task));
   for (;;) {
     std::vector<pollfd> waiting;

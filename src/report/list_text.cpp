@@ -22,6 +22,7 @@ std::string ports_of_run(const core::ListedRun& run) {
     for (const int port : ports_of(process.listening)) ports.insert(port);
   }
   std::vector<std::string> words;
+  words.reserve(ports.size());
   for (const int port : ports) words.push_back(":" + std::to_string(port));
   return words.empty() ? "-" : joined(words, " ");
 }

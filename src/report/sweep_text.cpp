@@ -184,6 +184,7 @@ std::string excluded(const core::SweepReport& report) {
 
 std::vector<const core::SweptProcess*> pointers(const std::vector<core::SweptProcess>& list) {
   std::vector<const core::SweptProcess*> all;
+  all.reserve(list.size());
   for (const core::SweptProcess& swept : list) all.push_back(&swept);
   return all;
 }
