@@ -28,19 +28,19 @@ std::string render(const core::RunReport& report, const core::RunPlan& plan) {
 }
 
 /// The report goes where it was asked to go, or else to stderr with the reason.
-void deliver(core::RunReport& report, const core::RunPlan& plan, engine::ReportOutput& output, int give_up_fd,
-             engine::SharedReport* shared) {
+void deliver(core::RunReport& report, const core::RunPlan& plan, engine::ReportOutput& output,
+             const engine::GiveUp& give_up, engine::SharedReport* shared) {
   if (!output.wanted()) {
     for (const std::string& warning : report.warnings) say(warning);
     return;
   }
-  const auto written = output.write(render(report, plan), give_up_fd, shared);
+  const auto written = output.write(render(report, plan), give_up, shared);
   if (written || (plan.report.kind == core::OutputTarget::Kind::descriptor && plan.report.descriptor == 2)) return;
   report.warnings.push_back("--report: cannot " + written.error().message() + "; so the report is here");
   auto fallback =
       engine::ReportOutput::open({.kind = core::OutputTarget::Kind::descriptor, .descriptor = 2, .path = {}});
   // Nowhere is left to complain to if that fails as well.
-  if (fallback) (void)fallback->write(render(report, plan), give_up_fd, nullptr);
+  if (fallback) (void)fallback->write(render(report, plan), give_up, nullptr);
 }
 
 /// A command that could not be started says nothing itself. A report for people on stderr already says it.
@@ -76,7 +76,7 @@ int run_command(const Invocation& invocation) {
                              .run_id = engine::new_run_id(),
                              .record_codec = &report::record_codec(),
                              .keep_open = {report_output->descriptor(), event_output->descriptor()}};
-  setting.deliver = [&](core::RunReport& report, int give_up_fd, engine::SharedReport* shared) {
+  setting.deliver = [&](core::RunReport& report, const engine::GiveUp& give_up, engine::SharedReport* shared) {
     if (observer.event) {
       observer.event(
           {.at = report.ended_at, .what = core::EndedEvent{.result = report.result, .exit_code = report.exit_code}});
@@ -86,11 +86,11 @@ int run_command(const Invocation& invocation) {
                                 " events were dropped, nobody read them in time");
     }
     explain_no_start(report, *plan);
-    deliver(report, *plan, *report_output, give_up_fd, shared);
+    deliver(report, *plan, *report_output, give_up, shared);
   };
-  setting.resume_delivery = [&](engine::SharedReport& shared, int give_up_fd) {
+  setting.resume_delivery = [&](engine::SharedReport& shared, const engine::GiveUp& give_up) {
     // Whoever began it has told the errors that this would have.
-    (void)report_output->resume(shared, give_up_fd);
+    (void)report_output->resume(shared, give_up);
   };
   const auto outcome = engine::run(*plan, setting, observer);
   if (!outcome) return refuse(outcome.error().message());

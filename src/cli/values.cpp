@@ -24,7 +24,7 @@ std::vector<std::string> split_at_commas(const std::string& text) {
 std::optional<int> number(std::string_view text) {
   int value = 0;
   const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || failure != std::errc{} || end != text.data() + text.size() || value < 0) return std::nullopt;
+  if (text.starts_with('-') || failure != std::errc{} || end != text.data() + text.size()) return std::nullopt;
   return value;
 }
 

@@ -34,7 +34,7 @@ T choice(const Value& value, std::initializer_list<std::pair<const char*, T>> ch
   std::string allowed;
   for (const auto& [name, meaning] : choices) {
     if (value.text == name) return meaning;
-    allowed += (allowed.empty() ? "" : ", ") + std::string(name);
+    allowed.append(allowed.empty() ? "" : ", ").append(name);
   }
   reject(value, "expected one of " + allowed);
 }

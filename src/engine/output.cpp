@@ -17,12 +17,13 @@ namespace {
 
 /// Writes all of `text`, at most PIPE_BUF bytes at a time: poll(2) promises room for no more, and the descriptor may
 /// be somebody else's and blocking.
-sys::Result<void> write_stream(int fd, std::string_view text, int give_up_fd, SharedReport* shared) {
+sys::Result<void> write_stream(int fd, std::string_view text, const GiveUp& give_up, SharedReport* shared) {
   while (!text.empty()) {
-    pollfd ready[2] = {{.fd = fd, .events = POLLOUT, .revents = 0}, {.fd = give_up_fd, .events = POLLIN, .revents = 0}};
+    pollfd ready[2] = {{.fd = fd, .events = POLLOUT, .revents = 0}, {.fd = give_up.fd, .events = POLLIN, .revents = 0}};
     if (::poll(ready, 2, -1) < 0 && errno != EINTR) return sys::last_error("poll");
     if (ready[0].revents == 0) {
-      if (ready[1].revents != 0) return sys::Error{.code = EINTR, .operation = "write", .subject = {}};
+      if (ready[1].revents != 0 && give_up.asked())
+        return sys::Error{.code = EINTR, .operation = "write", .subject = {}};
       continue;
     }
     const ssize_t written = ::write(fd, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
@@ -103,21 +104,21 @@ sys::Result<ReportOutput> ReportOutput::open_file(const std::string& path) {
   return output;
 }
 
-sys::Result<void> ReportOutput::write(std::string_view text, int give_up_fd, SharedReport* shared) {
+sys::Result<void> ReportOutput::write(std::string_view text, const GiveUp& give_up, SharedReport* shared) {
   const std::string line = std::string(text).append("\n");
   if (shared != nullptr && !shared->set(line)) shared = nullptr;
-  return put(line, give_up_fd, shared);
+  return put(line, give_up, shared);
 }
 
-sys::Result<void> ReportOutput::resume(SharedReport& shared, int give_up_fd) {
+sys::Result<void> ReportOutput::resume(SharedReport& shared, const GiveUp& give_up) {
   const std::string rest(shared.rest());
-  return rest.empty() ? sys::Result<void>() : put(rest, give_up_fd, &shared);
+  return rest.empty() ? sys::Result<void>() : put(rest, give_up, &shared);
 }
 
-sys::Result<void> ReportOutput::put(std::string_view text, int give_up_fd, SharedReport* shared) {
+sys::Result<void> ReportOutput::put(std::string_view text, const GiveUp& give_up, SharedReport* shared) {
   switch (kind_) {
     case Kind::nowhere: return {};
-    case Kind::stream: return write_stream(fd_.get(), text, give_up_fd, shared);
+    case Kind::stream: return write_stream(fd_.get(), text, give_up, shared);
     case Kind::replaced_file: {
       auto replaced = replace(text);
       if (replaced && shared != nullptr) shared->advance(text.size());
@@ -126,8 +127,8 @@ sys::Result<void> ReportOutput::put(std::string_view text, int give_up_fd, Share
     case Kind::late_fifo: break;
   }
   const sys::UniqueFd fifo(::openat(fd_.get(), name_.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!fifo.valid()) return sys::last_error("open", name_);
-  return write_stream(fifo.get(), text, give_up_fd, shared);
+  if (!fifo.valid()) return sys::last_error("open", path_);
+  return write_stream(fifo.get(), text, give_up, shared);
 }
 
 /// Writes a new file beside the old one and renames it over: a reader sees the old report or the whole new one.
@@ -138,7 +139,7 @@ sys::Result<void> ReportOutput::replace(std::string_view text) const {
   const sys::UniqueFd file(
       ::openat(fd_.get(), fresh_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
   if (!file.valid()) return sys::last_error("write", path_);
-  sys::Result<void> written = write_stream(file.get(), text, -1, nullptr);
+  sys::Result<void> written = write_stream(file.get(), text, {}, nullptr);
   if (written && exists && ::fchmod(file.get(), old.st_mode & 07777U) != 0)
     written = sys::last_error("set the mode of", path_);
   if (written && ::renameat(fd_.get(), fresh_.c_str(), fd_.get(), name_.c_str()) != 0) {

@@ -5,11 +5,18 @@
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace reapctl::engine {
+
+/// Who may end the wait for a slow reader. Without a descriptor nobody can.
+struct GiveUp {
+  int fd = -1;
+  std::function<bool()> asked;  ///< called when `fd` is readable, to read from it: whether that was a request to stop
+};
 
 /// Where a report goes. Opened before anything is started, so that a place that cannot be written is known then.
 /// A regular file is only replaced at the end, in one step; anything else is opened at once.
@@ -18,12 +25,12 @@ class ReportOutput {
   /// Errors: EBADF, ENOENT, EACCES, EISDIR, … with the path or descriptor as subject.
   [[nodiscard]] static sys::Result<ReportOutput> open(const core::OutputTarget& target);
 
-  /// Writes `text` and a line feed. Waits for a slow reader until `give_up_fd` is readable (a request to stop). With
-  /// `shared`, another process can finish what this one has begun.
-  [[nodiscard]] sys::Result<void> write(std::string_view text, int give_up_fd, SharedReport* shared);
+  /// Writes `text` and a line feed. Waits for a slow reader until `give_up` says otherwise: error EINTR. With `shared`,
+  /// another process can finish what this one has begun.
+  [[nodiscard]] sys::Result<void> write(std::string_view text, const GiveUp& give_up, SharedReport* shared);
 
   /// Finishes what another process began to write.
-  [[nodiscard]] sys::Result<void> resume(SharedReport& shared, int give_up_fd);
+  [[nodiscard]] sys::Result<void> resume(SharedReport& shared, const GiveUp& give_up);
 
   [[nodiscard]] bool wanted() const { return kind_ != Kind::nowhere; }
   /// The descriptor that must stay open during the run; -1 if there is none.
@@ -32,7 +39,7 @@ class ReportOutput {
  private:
   enum class Kind { nowhere, stream, replaced_file, late_fifo };
   [[nodiscard]] static sys::Result<ReportOutput> open_file(const std::string& path);
-  [[nodiscard]] sys::Result<void> put(std::string_view text, int give_up_fd, SharedReport* shared);
+  [[nodiscard]] sys::Result<void> put(std::string_view text, const GiveUp& give_up, SharedReport* shared);
   [[nodiscard]] sys::Result<void> replace(std::string_view text) const;
 
   Kind kind_ = Kind::nowhere;

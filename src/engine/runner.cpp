@@ -1,6 +1,7 @@
 #include "engine/runner.hpp"
 
 #include "core/exit_status.hpp"
+#include "core/signal_policy.hpp"
 #include "engine/guard.hpp"
 #include "engine/run_facts.hpp"
 #include "engine/run_loop.hpp"
@@ -170,6 +171,28 @@ void conclude(const core::RunPlan& plan, const core::RunState& state, const Ledg
   report.exit_code = core::exit_code(report.result, report.exit, plan.ok_exit, report.tree.survivors_total > 0);
 }
 
+/// For as long as the report waits for its reader: a request to stop ends the wait, a resized window does not.
+GiveUp give_up_when_asked(const core::RunPlan& plan, const RunResources& resources) {
+  const auto asks = [&](const signalfd_siginfo& info) {
+    const auto use =
+        core::classify({.number = static_cast<int>(info.ssi_signo), .from_kernel = info.ssi_code == SI_KERNEL},
+                       resources.signals, plan);
+    if (sys::is_ignored(static_cast<int>(info.ssi_signo))) return false;
+    return use == core::SignalUse::stop || use == core::SignalUse::typed_interrupt;
+  };
+  if (!resources.guard) {
+    return {.fd = resources.signal_fd.get(), .asked = [asks, &resources] {
+              const auto info = sys::next_signal(resources.signal_fd.get());
+              return info && asks(*info);
+            }};
+  }
+  // While the guard lives, a request comes from him; when he is gone nobody could make one.
+  return {.fd = resources.guard->socket(), .asked = [asks, &resources] {
+            const auto message = resources.guard->receive();
+            return !message || (message->kind == GuardMessage::Kind::signal && asks(message->signal));
+          }};
+}
+
 /// The end of a run, in whichever process has it: the report, and what to exit with.
 RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const RunGround& ground, const RunLoop& loop,
                   const Ledger& ledger, RunResources& resources, core::RunReport& report) {
@@ -184,9 +207,8 @@ RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const Ru
     resources.page->exit_code.store(outcome.exit_code);
     resources.page->die_of_interrupt.store(outcome.die_of_interrupt);
   }
-  // While the guard lives, a request to stop comes from him.
-  const int give_up_fd = resources.guard ? resources.guard->socket() : resources.signal_fd.get();
-  setting.deliver(report, give_up_fd, resources.page != nullptr ? &resources.page->report : nullptr);
+  setting.deliver(report, give_up_when_asked(plan, resources),
+                  resources.page != nullptr ? &resources.page->report : nullptr);
   if (resources.page != nullptr) resources.page->done.store(true);
   if (resources.guard) resources.guard->wake();
   return outcome;
@@ -236,7 +258,7 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
   auto resources = make_resources(ground, std::nullopt, &page);
   if (!resources) return resources.error();
   if (page.report.is_set()) {  // the run was over but for the report
-    setting.resume_delivery(page.report, resources->signal_fd.get());
+    setting.resume_delivery(page.report, give_up_when_asked(plan, *resources));
     return RunOutcome{.exit_code = page.exit_code.load(), .die_of_interrupt = page.die_of_interrupt.load()};
   }
   Ledger ledger(proc, tree);

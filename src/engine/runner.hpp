@@ -4,6 +4,7 @@
 #include "core/plan.hpp"
 #include "core/record.hpp"
 #include "core/report.hpp"
+#include "engine/output.hpp"
 #include "engine/shared_page.hpp"
 #include "sys/result.hpp"
 #include "sys/signals.hpp"
@@ -26,10 +27,10 @@ struct RunSetting {
   const core::RecordCodec* record_codec = nullptr;
   std::vector<int> keep_open;  ///< descriptors that the caller goes on using after the command has started
   /// Called once when the run is over, in whichever process is left to do so. It should put the text of the report into
-  /// `shared`, if there is one, and give up waiting for a reader when `give_up_fd` is readable: a signal to reapctl.
-  std::function<void(core::RunReport& report, int give_up_fd, SharedReport* shared)> deliver;
+  /// `shared`, if there is one, and stop waiting for a reader when `give_up` says so.
+  std::function<void(core::RunReport& report, const GiveUp& give_up, SharedReport* shared)> deliver;
   /// Called instead when the other process died while it delivered.
-  std::function<void(SharedReport& shared, int give_up_fd)> resume_delivery;
+  std::function<void(SharedReport& shared, const GiveUp& give_up)> resume_delivery;
 };
 
 /// How a run ended.

@@ -101,11 +101,13 @@ void Sweeper::kill() {
   VictimLadder ladder(proc_, plan_.ladder, core::graceful_share(plan_.stop_timeout), [this] {
     SweepPicture picture = observer_->look();
     note(picture);
-    std::vector<core::ProcessStat> found;
+    VictimLadder::Sight sight;
+    for (const core::ProcessFacts& process : picture.census.processes) sight.others.insert(process.stat.id);
     for (const core::Victim& victim : picture.selection.victims) {
-      found.push_back(std::move(picture.census.processes[victim.process].stat));
+      sight.victims.push_back(std::move(picture.census.processes[victim.process].stat));
+      sight.others.erase(sight.victims.back().id);
     }
-    return found;
+    return sight;
   });
   ladder.run();
   for (const auto& [id, end] : ladder.ends()) {

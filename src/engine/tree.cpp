@@ -33,16 +33,17 @@ sys::Result<void> signal_process(const proc::ProcFs& proc, const core::ProcessId
 
 void Tree::disown_children() {
   for (const core::ProcessStat& process : proc_.descendants(::getpid()).processes) strangers_.insert(process.id);
+  has_strangers_ = !strangers_.empty();
 }
 
 void Tree::own(pid_t main) {
-  if (strangers_.empty()) return;
+  if (!has_strangers_) return;
   if (const auto process = proc_.stat(main)) ours_.insert(process->id);
 }
 
 std::vector<core::ProcessStat> Tree::living() {
   std::vector<core::ProcessStat> processes = proc_.descendants(::getpid()).processes;
-  if (!strangers_.empty()) leave_out_strangers(processes);
+  if (has_strangers_) leave_out_strangers(processes);
   std::erase_if(processes, [](const core::ProcessStat& process) { return !is_alive(process); });
   peak_ = std::max(peak_.value_or(0), static_cast<int>(processes.size()));
   return processes;
@@ -50,14 +51,22 @@ std::vector<core::ProcessStat> Tree::living() {
 
 void Tree::leave_out_strangers(std::vector<core::ProcessStat>& processes) {
   std::set<pid_t> our_pids;
+  std::set<pid_t> strange_pids;
   std::erase_if(processes, [&](const core::ProcessStat& process) {  // parents come first
     const bool orphan = process.ppid == ::getpid();
     const bool ours = ours_.contains(process.id) || our_pids.contains(process.ppid) ||
                       (orphan && !strangers_.contains(process.id) &&
                        proc_.environ_has(process.id.pid, cookie_) == proc::EnvironMatch::yes);
-    // Remembered, because it becomes our child and looks like any other orphan when its parent dies.
-    (ours ? ours_ : strangers_).insert(process.id);
-    if (ours) our_pids.insert(process.id.pid);
+    const bool strange = !ours && (strangers_.contains(process.id) || strange_pids.contains(process.ppid));
+    // Remembered, because it becomes our child and looks like any other orphan when its parent dies. An orphan that
+    // does not show the cookie is neither: in the middle of its exec a process shows no environment at all.
+    if (ours) {
+      ours_.insert(process.id);
+      our_pids.insert(process.id.pid);
+    } else if (strange) {
+      strangers_.insert(process.id);
+      strange_pids.insert(process.id.pid);
+    }
     return !ours;
   });
 }
@@ -103,13 +112,12 @@ core::Census Tree::kill(core::TimePoint now) {
   if (!killing_) note_whom_the_kill_finds();
   killing_ = true;
   // Children first, by pid alone: nobody but us can reap them, so their pids cannot be reused, and nothing but speed
-  // catches a chain of processes that fork and exit for ever.
+  // catches a chain of processes that fork and exit for ever. Not where there are strangers: a child that we see for
+  // the first time may be an orphan of theirs, and only a closer look tells.
   const auto children = proc_.children(::getpid());
-  if (children) {
-    for (const pid_t pid : *children) {
-      if (!is_strange_child(pid)) (void)::kill(pid, SIGKILL);
-    }
-    children_seen_ = children->size();
+  if (children) children_seen_ = children->size();
+  if (children && !has_strangers_) {
+    for (const pid_t pid : *children) (void)::kill(pid, SIGKILL);
     if (children->size() > kStorm) return {.living = static_cast<int>(children->size()), .newest_kill = now};
   }
   core::Census census;

@@ -59,7 +59,8 @@ class Tree {
 
   /// The name of a process; empty if it cannot be read.
   [[nodiscard]] std::string comm(pid_t pid) const { return proc_.comm(pid); }
-  [[nodiscard]] bool has_strangers() const { return !strangers_.empty(); }
+  /// Whether there were children before the run: then not everybody below this process belongs to it.
+  [[nodiscard]] bool has_strangers() const { return has_strangers_; }
   [[nodiscard]] bool is_strange_child(pid_t pid) const;
   /// A stranger was reaped: its pid may be given to another process now.
   void forget_stranger(pid_t pid);
@@ -80,6 +81,7 @@ class Tree {
 
   const proc::ProcFs& proc_;
   std::string cookie_;
+  bool has_strangers_ = false;  ///< there were some when the run began; they may have left others behind them
   std::set<core::ProcessId> strangers_;
   std::set<core::ProcessId> ours_;  ///< only kept while there are strangers
   std::set<core::ProcessId> told_;

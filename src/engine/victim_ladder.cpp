@@ -54,7 +54,9 @@ void VictimLadder::run() {
 
 void VictimLadder::look() {
   const auto before = core::Clock::now();
-  for (core::ProcessStat& process : scan_()) adopt(std::move(process));
+  Sight sight = scan_();
+  for (core::ProcessStat& process : sight.victims) adopt(std::move(process));
+  spared_ = std::move(sight.others);
   last_look_ = core::Clock::now();
   look_cost_ = last_look_ - before;
 }
@@ -119,8 +121,8 @@ void VictimLadder::tell() {
   }
 }
 
-/// Stops everybody first, so that nobody forks any more, and follows the children of whom it stopped: a child whose
-/// environment was cleared can be found only as long as its parent is there.
+/// Stops everybody first, so that nobody forks any more, and follows the children of whom it stopped, those that the
+/// last look has not seen: a child whose environment was cleared can be found only as long as its parent is there.
 void VictimLadder::freeze_new() {
   std::vector<core::ProcessId> fresh;
   for (auto& [id, held] : held_) {
@@ -136,6 +138,7 @@ void VictimLadder::freeze_new() {
       for (const pid_t pid : *children) {
         auto child = proc_.stat(pid);
         if (!child || child->ppid != fresh[next].pid || held_.contains(child->id)) continue;
+        if (spared_.contains(child->id)) continue;  // of an active run inside of this one
         const core::ProcessId id = child->id;
         if (!is_running(proc_, fresh[next])) continue;  // it may be a stranger's by now
         adopt(child.take());

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,13 @@ struct VictimEnd {
 /// that happens to its pid can lead a signal astray.
 class VictimLadder {
  public:
-  /// Who is to go, as far as can be seen now; called again until nobody new turns up.
-  using Scan = std::function<std::vector<core::ProcessStat>()>;
+  /// All processes at one moment, and who of them is to go.
+  struct Sight {
+    std::vector<core::ProcessStat> victims;
+    std::set<core::ProcessId> others;
+  };
+  /// Looks; called again until nobody new turns up.
+  using Scan = std::function<Sight()>;
 
   VictimLadder(const proc::ProcFs& proc, core::Ladder ladder, core::Millis limit, Scan scan)
       : proc_(proc), ladder_(std::move(ladder)), limit_(limit), scan_(std::move(scan)) {}
@@ -64,6 +70,7 @@ class VictimLadder {
   Scan scan_;
   core::LadderState state_;
   std::map<core::ProcessId, Held> held_;
+  std::set<core::ProcessId> spared_;  ///< seen, and no victims
   core::TimePoint last_look_;
   core::Clock::duration look_cost_{};
 };

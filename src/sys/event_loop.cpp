@@ -1,8 +1,10 @@
 #include "sys/event_loop.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
+#include <utility>
 
 namespace reapctl::sys {
 namespace {
@@ -46,18 +48,24 @@ Result<void> EventLoop::arm(TimePoint deadline) {
 
 std::optional<EventLoop::Tag> EventLoop::wait(std::optional<TimePoint> deadline) {
   int timeout_ms = -1;
-  if (deadline && std::chrono::steady_clock::now() >= *deadline) {
+  const bool overdue = deadline && std::chrono::steady_clock::now() >= *deadline;
+  if (std::exchange(overtaken_, false) && overdue) return std::nullopt;
+  if (overdue) {
     timeout_ms = 0;  // overdue: but what is ready already goes first, it may change what is due
   } else if (deadline && armed_ != deadline && !arm(*deadline)) {
     // Without a timerfd (EMFILE) the millisecond resolution of epoll_wait has to do.
     const auto left = *deadline - std::chrono::steady_clock::now();
-    timeout_ms = static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(left).count());
+    const auto left_ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+    timeout_ms = static_cast<int>(std::min<std::int64_t>(left_ms, std::numeric_limits<int>::max()));
   }
   epoll_event event{};
   const int ready = ::epoll_wait(epoll_.get(), &event, 1, timeout_ms);
   if (ready <= 0) return std::nullopt;
   const Tag tag = event.data.u32;
-  if (tag != kTimerTag) return tag;
+  if (tag != kTimerTag) {
+    overtaken_ = overdue;
+    return tag;
+  }
   std::uint64_t expirations = 0;
   (void)!::read(timer_.get(), &expirations, sizeof expirations);  // only to make it unreadable again
   armed_.reset();

@@ -23,7 +23,8 @@ class EventLoop {
   [[nodiscard]] Result<void> add(int fd, std::uint32_t events, Tag tag);
   void remove(int fd);
 
-  /// The tag of a ready source, or nullopt when `deadline` has come. No deadline: waits for ever.
+  /// The tag of a ready source, or nullopt when `deadline` has come. No deadline: waits for ever. Once the deadline is
+  /// over at most one source goes before it, so that events without end do not hold it up. May return nullopt early.
   [[nodiscard]] std::optional<Tag> wait(std::optional<TimePoint> deadline);
 
   /// The descriptors the loop itself holds.
@@ -37,6 +38,7 @@ class EventLoop {
   UniqueFd epoll_;
   UniqueFd timer_;  ///< made with the first deadline: most runs never have one
   std::optional<TimePoint> armed_;
+  bool overtaken_ = false;  ///< the last source that was ready went before a deadline that was over
 };
 
 }  // namespace reapctl::sys

@@ -1,6 +1,6 @@
-/// left_behind BUILD_DIR TEMP_DIR MARKER: the last test of the suite. Fails when a process is left that carries MARKER
-/// (NAME=VALUE, set by ctest for every test) in its environment or runs a program below BUILD_DIR, or when TEMP_DIR is
-/// not empty.
+/// left_behind BUILD_DIR MARKER DIRECTORY...: the last test of the suite. Fails when a process is left that carries
+/// MARKER (NAME=VALUE, set by ctest for every test) in its environment or runs a program below BUILD_DIR, or when one
+/// of the directories is not empty.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -82,6 +82,8 @@ int report_files(const fs::path& directory) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) return 2;
-  return report_processes(argv[1], argv[3]) + report_files(argv[2]) == 0 ? 0 : 1;
+  if (argc < 4) return 2;
+  int found = report_processes(argv[1], argv[2]);
+  for (int i = 3; i < argc; ++i) found += report_files(argv[i]);
+  return found == 0 ? 0 : 1;
 }

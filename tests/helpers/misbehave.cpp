@@ -16,6 +16,7 @@
 ///   subreaper                   adopt orphans
 ///   comm=NAME                   as /proc/PID/comm shows it
 ///   env-clear                   re-exec with an empty environment
+///   env-overwrite               write over the environment, as servers do that show a title
 ///   fork [ ... ]                a child
 ///   double-fork [ ... ]         a grandchild whose parent is gone
 ///   clone-parent [ ... ]        a sibling (CLONE_PARENT)
@@ -263,6 +264,10 @@ constexpr Step kSteps[] = {
     {"listen", listen_on},
     {"chain", start_chains},
     {"stop-self", [](std::string_view) { raise(SIGSTOP); }},
+    {"env-overwrite",
+     [](std::string_view) {
+       for (char** entry = environ; *entry != nullptr; ++entry) std::memset(*entry, 'x', std::strlen(*entry));
+     }},
     {"close",
      [](std::string_view list) { for_each_item(list, [](std::string_view fd) { close(std::atoi(fd.data())); }); }},
     {"await", await_writer},

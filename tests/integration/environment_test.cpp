@@ -38,8 +38,24 @@ TEST(Environment, NamesTheRun) {
   EXPECT_THAT(entries, Contains("REAPCTL_NAME=nightly"));
   EXPECT_THAT(entries, Contains("REAPCTL_WORKDIR=" + outcome.report["workdir"]["path"].get<std::string>()));
   EXPECT_THAT(entries, Contains("REAPCTL_COOKIE_" + id + "=1"));
-  EXPECT_THAT(entries, Not(Contains(StartsWith("REAPCTL_REGISTRY"))));
   EXPECT_EQ(outcome.report["name"], "nightly");
+}
+
+TEST(Environment, TheRegistryIsPassedOnIfGiven) {
+  Launch without = run_of({}, {"env", "-0"});
+  without.unset_env = {"REAPCTL_REGISTRY"};
+  EXPECT_THAT(environment(run(std::move(without))), Not(Contains(StartsWith("REAPCTL_REGISTRY="))));
+  TempDir directory;
+  Launch with = run_of({}, {"env", "-0"});
+  with.env["REAPCTL_REGISTRY"] = directory / "registry";
+  EXPECT_THAT(environment(run(std::move(with))), Contains("REAPCTL_REGISTRY=" + directory / "registry"));
+}
+
+TEST(Environment, ARegistryThatWasGivenIsPassedOnWithItsWholePath) {
+  TempDir directory;
+  Launch launch = run_of({"--registry", "here"}, {"env", "-0"});
+  launch.cwd = directory.path();
+  EXPECT_THAT(environment(run(std::move(launch))), Contains("REAPCTL_REGISTRY=" + (directory / "here")));
 }
 
 TEST(Environment, TheNameIsTheCommandsBasenameByDefault) {

@@ -162,6 +162,7 @@ TEST(Fact23, ASetUidDescendantIsASurvivor) {
   Launch launch{.args = {"run", "--report", directory / "report", "--no-workdir", "--ladder", "INT:50ms,KILL", "--",
                          copy, "--ready", roster.path(), "become-effective-user", "ready=main"},
                 .wrapper = {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"},
+                .env = {{"REAPCTL_REGISTRY", directory / "registry"}},
                 .cwd = "/"};
   launch.leaves_processes = true;
   if (quiet_status({"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", reapctl_path(), "--version"}) != 0) {

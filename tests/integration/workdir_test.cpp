@@ -195,11 +195,15 @@ TEST_F(Workdir, RemoveOfARelativePathMeansTheCallersDirectory) {
 
 TEST_F(Workdir, SomebodyElsesDirectoryAtItsPlaceIsNotDeleted) {
   // The command moves its directory away and puts another one there.
-  const Outcome outcome = run_here({}, sh("mv \"$REAPCTL_WORKDIR\" '" + base_ +
-                                          "/moved' && mkdir \"$REAPCTL_WORKDIR\" "
-                                          "&& echo x > \"$REAPCTL_WORKDIR/precious\""));
+  Launch launch = run_of({"--workdir-base", base_}, sh("mv \"$REAPCTL_WORKDIR\" '" + base_ +
+                                                       "/moved' && mkdir \"$REAPCTL_WORKDIR\" && "
+                                                       "echo x > \"$REAPCTL_WORKDIR/precious\""));
+  launch.leaves_record = true;
+  const Outcome outcome = run(std::move(launch));
   EXPECT_TRUE(fs::exists(outcome.report["workdir"]["path"].get<std::string>() + "/precious"));
-  EXPECT_FALSE(outcome.report["workdir"]["errors"].empty() && outcome.report["warnings"].empty());
+  EXPECT_EQ(outcome.report["workdir"]["kept"], true);
+  ASSERT_EQ(outcome.report["workdir"]["errors"].size(), 1U);
+  EXPECT_EQ(outcome.report["workdir"]["errors"][0]["errno_name"], "ESTALE");
 }
 
 TEST_F(Workdir, ThatTheCommandDeletedItselfIsNoError) {

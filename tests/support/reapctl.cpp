@@ -46,15 +46,20 @@ std::string content(int fd) {
   }
 }
 
-std::vector<std::string> environment_of(const Launch& launch) {
+/// A registry of its own unless the test has another one: no test sees the runs of another, or of the machine.
+std::vector<std::string> environment_of(const Launch& launch, const std::string& registry) {
   std::vector<std::string> result;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string text = *entry;
     const std::string name = text.substr(0, text.find('='));
-    const bool dropped = std::count(launch.unset_env.begin(), launch.unset_env.end(), name) != 0;
+    const bool dropped =
+        name == "REAPCTL_REGISTRY" || std::count(launch.unset_env.begin(), launch.unset_env.end(), name) != 0;
     if (!dropped && launch.env.count(name) == 0) result.push_back(text);
   }
   for (const auto& [name, value] : launch.env) result.push_back(name + "=" + value);
+  const bool unset =
+      std::count(launch.unset_env.begin(), launch.unset_env.end(), std::string("REAPCTL_REGISTRY")) != 0;
+  if (!unset && launch.env.count("REAPCTL_REGISTRY") == 0) result.push_back("REAPCTL_REGISTRY=" + registry);
   return result;
 }
 
@@ -95,8 +100,8 @@ struct ExecPlan {
   std::vector<std::string> env;
 };
 
-ExecPlan exec_plan(const Launch& launch, const std::string& report_path) {
-  ExecPlan plan{.argv = launch.wrapper, .env = environment_of(launch)};
+ExecPlan exec_plan(const Launch& launch, const std::string& report_path, const std::string& registry) {
+  ExecPlan plan{.argv = launch.wrapper, .env = environment_of(launch, registry)};
   plan.argv.push_back(reapctl_path());
   plan.argv.insert(plan.argv.end(), launch.args.begin(), launch.args.end());
   if (launch.with_report) {
@@ -143,6 +148,7 @@ struct Reapctl::State {
   Launch launch;
   TempDir directory;
   std::string report_path = directory / "report.json";
+  std::string registry = directory / "registry";
   pid_t pid = -1;
   int out = captured_file("stdout");
   int err = captured_file("stderr");
@@ -151,9 +157,15 @@ struct Reapctl::State {
 
 Reapctl::Reapctl(Launch launch) : state_(std::make_unique<State>()) {
   state_->launch = std::move(launch);
+  const Args& unset = state_->launch.unset_env;
+  for (const auto& [name, value] :
+       {std::pair{"REAPCTL_REGISTRY", state_->registry.c_str()},
+        std::pair{"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}}) {
+    if (std::find(unset.begin(), unset.end(), name) == unset.end()) state_->launch.env.try_emplace(name, value);
+  }
   const Launch& how = state_->launch;
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) throw std::runtime_error("become a subreaper");
-  ExecPlan plan = exec_plan(how, state_->report_path);
+  ExecPlan plan = exec_plan(how, state_->report_path, state_->directory / "registry");
   std::vector<char*> argv = pointers(plan.argv);
   std::vector<char*> env = pointers(plan.env);
   const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -214,6 +226,12 @@ Outcome Reapctl::wait(std::chrono::milliseconds patience) {
   if (!state_->launch.leaves_processes) {
     outcome.left_behind = kill_leftovers(running());
     for (const std::string& process : outcome.left_behind) ADD_FAILURE() << "left behind: " << process;
+  }
+  if (!state_->launch.leaves_processes && !state_->launch.leaves_record) {
+    std::error_code absent;
+    for (const auto& entry : std::filesystem::directory_iterator(state_->registry, absent)) {
+      ADD_FAILURE() << "left on record: " << read_file(entry.path() / "record.json");
+    }
   }
   outcome.out = content(state_->out);
   outcome.err = content(state_->err);

@@ -21,7 +21,8 @@ namespace reapctl::test {
 using Args = std::vector<std::string>;
 
 /// How to start it. By default: a session of its own (so no controlling terminal), /dev/null on stdin, stdout and
-/// stderr captured in files (nothing can block on them), default signal dispositions and nothing blocked.
+/// stderr captured in files (nothing can block on them), default signal dispositions and nothing blocked, and, unless
+/// `env` or `unset_env` name them, a registry of its own and a PATH without directories that only root may search.
 struct Launch {
   Args args = {};            ///< of reapctl, from the name of the command on
   Args wrapper = {};         ///< a program and its options that start reapctl ("strace", …)
@@ -38,6 +39,7 @@ struct Launch {
   std::vector<int> blocked = {};              ///< signals
   bool own_session = true;
   bool leaves_processes = false;           ///< the test itself deals with what is left
+  bool leaves_record = false;              ///< the run stays on record, as for something that could not be deleted
   std::function<void()> before_exec = {};  ///< last thing in the child; system calls only
 };
 
@@ -85,8 +87,8 @@ class Reapctl {
   /// What it has written to stderr so far.
   [[nodiscard]] std::string err_so_far() const;
 
-  /// Waits for the end. Fails the test when patience runs out, when a process is left behind or when the report is not
-  /// JSON; in all cases nothing is left afterwards.
+  /// Waits for the end. Fails the test when patience runs out, when a process or a record is left behind or when the
+  /// report is not JSON; in all cases nothing is left afterwards.
   Outcome wait(std::chrono::milliseconds patience = kPatience);
 
  private:

@@ -1,0 +1,131 @@
+#include "support/json_sink.hpp"
+#include "support/namespace.hpp"
+#include "support/process.hpp"
+#include "support/sweep_fixture.hpp"
+#include "support/tool.hpp"
+
+#include <filesystem>
+#include <string>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+/// Root over all users. Everything happens in a PID and a mount namespace of its own: there /run is empty, and whatever
+/// the registries of this machine hold is of a foreign namespace, which no sweep touches.
+namespace reapctl::test {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::Not;
+
+/// Runs before each script. `victim` is a process of root's, `precious` a directory of his.
+constexpr char kPrologue[] = R"(
+mount -t tmpfs tmpfs /run || exit 99
+mkdir -m 1777 /run/base /run/reapctl
+mkdir /run/precious && echo x > /run/precious/file
+setsid sleep 1000 & victim=$!
+as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups env -u REAPCTL_REGISTRY "$@"; }
+unset REAPCTL_REGISTRY
+# Starts a run of nobody's and kills its reapctl when the command is on record.
+orphan_of_nobody() {
+  as_nobody "$reapctl" run --report none --workdir-base /run/base -- "$@" &
+  until grep -q '"running"' /run/reapctl/65534/*/record.json 2>/dev/null; do :; done
+  record=$(echo /run/reapctl/65534/*/record.json)
+  supervisor=$(sed 's/.*"supervisor":{"pid":\([0-9]*\).*/\1/' "$record")
+  guard=$(sed 's/.*"guard":{"pid":\([0-9]*\).*/\1/' "$record")
+  kill -STOP $guard $supervisor; kill -KILL $guard $supervisor
+  until ! alive $guard && ! alive $supervisor; do :; done
+}
+alive() { [ -e /proc/$1/stat ] && ! grep -q '^State:.Z' /proc/$1/status; }
+)";
+
+class SweepForUsers : public testing::Test {
+ protected:
+  /// The script's exit status and what it printed.
+  static Outcome in_namespaces(const std::string& script) {
+    return run({.args = {},
+                .wrapper = {"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
+                            "reapctl=$0; " + std::string(kPrologue) + script},
+                .leaves_processes = true});
+  }
+};
+
+#define REQUIRE_ROOT_AND_NAMESPACES()                                   \
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to act for others"; \
+  REQUIRE_PID_NAMESPACE()
+
+nlohmann::json last_json_line(const std::string& text) {
+  const auto begin = text.rfind("{\"schema_version\"");
+  if (begin == std::string::npos) return {};
+  const std::string line = text.substr(begin, text.find('\n', begin) - begin);
+  keep_json("sweep", line);
+  return nlohmann::json::parse(line, nullptr, false);
+}
+
+TEST_F(SweepForUsers, RootIsToldOfOthersAndCleansUpAfterThemOnRequest) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  const Outcome outcome = in_namespaces(R"sh(
+    orphan_of_nobody sleep 1000
+    main=$(sed 's/.*"main":{"pid":\([0-9]*\).*/\1/' "$record")
+    "$reapctl" sweep; echo "code $?"
+    alive $main && echo "alive"
+    "$reapctl" list
+    "$reapctl" sweep --all-users --json; echo "code $?"
+    alive $main || echo "dead"
+    alive $victim && echo "victim alive"
+    ls -A /run/reapctl/65534 /run/base
+  )sh");
+  EXPECT_THAT(outcome.out, HasSubstr("1 orphaned run of user nobody (add --all-users)\ncode 0\nalive")) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("orphaned"));
+  EXPECT_THAT(outcome.out, HasSubstr("code 0\ndead\nvictim alive\n/run/base:\n\n/run/reapctl/65534:\n")) << outcome.err;
+  const auto report = last_json_line(outcome.out);
+  EXPECT_EQ(report["summary"]["killed"], 1);
+  EXPECT_EQ(report["victims"][0]["user"], "nobody");
+}
+
+TEST_F(SweepForUsers, ARecordCannotMakeRootKillOrDelete) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  const Outcome outcome = in_namespaces(R"sh(
+    orphan_of_nobody sleep 1000
+    id=$(basename "$(dirname "$record")")
+    ticks=$(sed 's/.*) //' /proc/$victim/stat | cut -d' ' -f20)
+    mkdir /run/precious/reapctl-$id && echo y > /run/precious/reapctl-$id/file
+    set -- $(stat -c '%d %i' /run/precious/reapctl-$id) $(stat -c '%d %i' /run/precious)
+    sed -i "s|\"main\":{\"pid\":[0-9]*,\"start_ticks\":[0-9]*|\"main\":{\"pid\":$victim,\"start_ticks\":$ticks|
+            s|\"path\":\"/run/base/reapctl-$id\"|\"path\":\"/run/precious/reapctl-$id\"|
+            s|\"device\":[0-9]*,\"inode\":[0-9]*|\"device\":$1,\"inode\":$2|; s|\"uid\":65534|\"uid\":0|
+            s|\"owner\":[0-9]*|\"owner\":0|
+            s|\"birth_time_ns\":[0-9]*|\"birth_time_ns\":$(stat -c %.9W /run/precious/reapctl-$id | tr -d .)|
+            s|\"remove\":\[\]|\"remove\":[{\"path\":\"/run/precious/file\",\"parent_device\":$3,\"parent_inode\":$4}]|" "$record"
+    chown 65534 "$record"
+    "$reapctl" sweep --all-users --json --ladder KILL; echo "code $?"
+    alive $victim && echo "victim alive"
+    cat /run/precious/file /run/precious/reapctl-$id/file
+  )sh");
+  EXPECT_THAT(outcome.out, HasSubstr("code 4\nvictim alive\nx\ny\n")) << outcome.err;
+  const auto report = last_json_line(outcome.out);
+  ASSERT_EQ(report["survivors"].size(), 1U) << report;
+  EXPECT_THAT(report["survivors"][0]["reason"].dump(), HasSubstr("EPERM"));
+}
+
+TEST_F(SweepForUsers, ALinkInPlaceOfARegistryIsRefused) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  const Outcome outcome = in_namespaces(R"sh(
+    orphan_of_nobody sleep 1000
+    as_nobody ln -s /run/precious /run/reapctl/12345
+    "$reapctl" sweep --all-users --json --ladder KILL; echo "code $?"
+    cat /run/precious/file
+  )sh");
+  EXPECT_THAT(outcome.out, HasSubstr("x\n"));
+  EXPECT_THAT(last_json_line(outcome.out)["skipped"].dump(), HasSubstr("symbolic link"));
+}
+
+TEST_F(SweepForUsers, OnlyRootActsForOthers) {
+  if (::geteuid() == 0) GTEST_SKIP() << "is root";
+  EXPECT_EQ(run({.args = {"sweep", "--all-users"}}).code(), 125);
+}
+
+}  // namespace
+}  // namespace reapctl::test

@@ -1,0 +1,164 @@
+#include "core/victims.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace reapctl::core {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+OwningRun run_of(std::string id, Verdict verdict, std::vector<std::string> enclosing = {}, ProcessId main = {}) {
+  OwningRun run{.record = {}, .verdict = verdict};
+  run.record.run_id = std::move(id);
+  run.record.enclosing = std::move(enclosing);
+  run.record.supervisor = {.pid = 100000, .start_ticks = 10};
+  run.record.uid = 1000;
+  if (main.pid != 0) run.record.main = MainOnRecord{.id = main, .pgid = main.pid, .sid = 77};
+  return run;
+}
+
+ProcessFacts process(pid_t pid, pid_t ppid, std::vector<std::string> cookies = {}) {
+  ProcessFacts facts;
+  facts.stat.id = {.pid = pid, .start_ticks = 50};
+  facts.stat.ppid = ppid;
+  facts.stat.pgid = pid;
+  facts.stat.state = 'S';
+  facts.cookies = std::move(cookies);
+  return facts;
+}
+
+const Sweeper kSweeper{.pid = 9000, .pgid = 9000, .ancestors = {8999}};
+
+Selection select(const std::vector<OwningRun>& runs, const std::vector<ProcessFacts>& processes,
+                 const KnownOwners& known = {}) {
+  std::set<std::size_t> targets;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    if (runs[i].verdict == Verdict::orphaned) targets.insert(i);
+  }
+  return select_of_runs(runs, targets, processes, attribute(runs, processes, known), kSweeper);
+}
+
+std::vector<pid_t> pids(const Selection& selection, const std::vector<ProcessFacts>& processes) {
+  std::vector<pid_t> all;
+  for (const Victim& victim : selection.victims) all.push_back(processes[victim.process].stat.id.pid);
+  return all;
+}
+
+TEST(Ownership, ByRecordCookieAndDescentWithTheReasons) {
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned, {}, {.pid = 20, .start_ticks = 50})};
+  const std::vector<ProcessFacts> processes = {process(22, 21), process(21, 20), process(20, 1, {"A"}),
+                                               process(23, 1, {"A"}), process(24, 1)};
+  const Selection selection = select(runs, processes);
+  EXPECT_THAT(pids(selection, processes), ElementsAre(22, 21, 20, 23));
+  EXPECT_THAT(selection.victims[0].identified_by, ElementsAre("descendant"));
+  EXPECT_THAT(selection.victims[2].identified_by, ElementsAre("recorded", "cookie"));
+  EXPECT_THAT(selection.victims[3].identified_by, ElementsAre("cookie"));
+}
+
+TEST(Ownership, APidWithAnotherStartIsNobody) {
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned, {}, {.pid = 20, .start_ticks = 49})};
+  EXPECT_THAT(select(runs, {process(20, 1)}).victims, IsEmpty());
+}
+
+TEST(Ownership, TheInnermostRunDecidesWhateverTheOrderOfTheCookies) {
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned), run_of("B", Verdict::active, {"A"})};
+  EXPECT_THAT(select(runs, {process(20, 1, {"A", "B"}), process(21, 1, {"B", "A"})}).victims, IsEmpty());
+  const std::vector<OwningRun> other = {run_of("A", Verdict::active), run_of("B", Verdict::orphaned, {"A"})};
+  EXPECT_THAT(select(other, {process(20, 1, {"A", "B"}), process(21, 1, {"B", "A"})}).victims, SizeIs(2));
+}
+
+TEST(Ownership, AReapctlInsideOfAnOrphanBelongsToItsOwnRun) {
+  OwningRun inner = run_of("B", Verdict::active, {"A"});
+  inner.record.supervisor = {.pid = 30, .start_ticks = 50};
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned), inner};
+  // Its environment has the outer cookie only, and its child has none at all.
+  EXPECT_THAT(select(runs, {process(30, 20, {"A"}), process(31, 30)}).victims, IsEmpty());
+}
+
+TEST(Ownership, TwoRunsThatKnowNothingOfEachOtherGiveTheBenefitOfTheDoubt) {
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned), run_of("B", Verdict::released)};
+  EXPECT_THAT(select(runs, {process(20, 1, {"A", "B"})}).victims, IsEmpty());
+}
+
+TEST(Ownership, AnAdoptedOrphanIsNotTheAdoptersChild) {
+  // The active outer run has adopted what the inner one left.
+  OwningRun outer = run_of("A", Verdict::active);
+  outer.record.supervisor = {.pid = 30, .start_ticks = 50};
+  const std::vector<OwningRun> runs = {outer, run_of("B", Verdict::orphaned, {"A"}, {.pid = 40, .start_ticks = 50})};
+  const std::vector<ProcessFacts> processes = {process(30, 1), process(40, 30), process(41, 30), process(42, 40)};
+  EXPECT_THAT(pids(select(runs, processes), processes), ElementsAre(40, 42));
+}
+
+TEST(Ownership, WhoWasSeenOnceIsKnownWithoutParentAndEnvironment) {
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned)};
+  EXPECT_THAT(select(runs, {process(20, 1)}).victims, IsEmpty());
+  EXPECT_THAT(select(runs, {process(20, 1)}, {{{.pid = 20, .start_ticks = 50}, 0}}).victims, SizeIs(1));
+}
+
+TEST(Ownership, ParentsInACircleEnd) {
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned)};
+  EXPECT_THAT(select(runs, {process(20, 21), process(21, 20, {"A"})}).victims, SizeIs(2));
+}
+
+TEST(Ownership, ACookieOfARunThatIsNotOnRecordMakesADoubt) {
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned, {"OUTER"})};
+  const Selection selection = select(runs, {process(20, 1, {"A", "X"}), process(21, 1, {"A", "OUTER"})});
+  EXPECT_THAT(selection.victims, SizeIs(1));
+  ASSERT_THAT(selection.unknown, SizeIs(1));
+  EXPECT_THAT(selection.unknown[0].reason, HasSubstr("run X"));
+}
+
+TEST(Victims, NeverTheSweeperItsAncestorsOrItsGroup) {
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned)};
+  std::vector<ProcessFacts> processes = {process(9000, 8999, {"A"}), process(8999, 1, {"A"}), process(50, 1, {"A"})};
+  processes[2].stat.pgid = 9000;
+  const Selection selection = select(runs, processes);
+  EXPECT_THAT(selection.victims, IsEmpty());
+  EXPECT_THAT(selection.unknown, SizeIs(3));
+}
+
+TEST(Victims, ZombiesAreDeadUnlessTheyHaveThreads) {
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned)};
+  std::vector<ProcessFacts> processes = {process(20, 1, {"A"}), process(21, 1, {"A"})};
+  for (ProcessFacts& each : processes) each.stat.state = 'Z';
+  processes[1].stat.threads = 2;
+  EXPECT_THAT(pids(select(runs, processes), processes), ElementsAre(21));
+}
+
+TEST(Victims, WhoCannotBeReadIsUnknownOnlyIfItCouldBelong) {
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned, {}, {.pid = 20, .start_ticks = 50})};
+  const auto unreadable = [](auto change) {
+    ProcessFacts facts = process(60, 1);
+    facts.environ_readable = false;
+    facts.uid = 0;
+    change(facts);
+    return std::vector<ProcessFacts>{facts};
+  };
+  EXPECT_THAT(select(runs, unreadable([](ProcessFacts&) {})).unknown, IsEmpty());
+  EXPECT_THAT(select(runs, unreadable([](ProcessFacts& facts) { facts.uid = 1000; })).unknown, SizeIs(1));
+  EXPECT_THAT(select(runs, unreadable([](ProcessFacts& facts) { facts.stat.sid = 77; })).unknown, SizeIs(1));
+  EXPECT_THAT(select(runs, unreadable([](ProcessFacts& facts) { facts.stat.pgid = 20; })).unknown, SizeIs(1));
+  EXPECT_THAT(select(runs, unreadable([](ProcessFacts& facts) {
+                       facts.uid = 1000;
+                       facts.stat.id.start_ticks = 9;
+                     }))
+                  .unknown,
+              IsEmpty());
+}
+
+TEST(Victims, MatchedProcessesBringTheirDescendantsButNoActiveRun) {
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::active)};
+  const std::vector<ProcessFacts> processes = {process(20, 1), process(21, 20), process(22, 21, {"A"})};
+  const Selection selection =
+      select_matched(runs, {{0, {"match-port"}}}, processes, attribute(runs, processes, {}), kSweeper);
+  EXPECT_THAT(pids(selection, processes), ElementsAre(20, 21));
+  EXPECT_THAT(selection.victims[1].identified_by, ElementsAre("descendant"));
+  EXPECT_THAT(selection.unknown, SizeIs(1));
+}
+
+}  // namespace
+}  // namespace reapctl::core
