@@ -152,6 +152,7 @@ TEST(Report, SnapshotShowsTheTreeWhenTheStopBegan) {
     const Process process = roster.next();
     if (process.role != "main") server = process;
   }
+  EXPECT_TRUE(await([&] { return read_stat(server.pid).value_or(ProcStat{}).state == 'S'; }));
   reapctl.send(SIGTERM);
   const Outcome outcome = reapctl.wait();
   const json& snapshot = outcome.report["stop"]["snapshot"];

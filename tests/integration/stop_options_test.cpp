@@ -200,12 +200,14 @@ TEST(Leftovers, CanBeWaitedFor) {
   Roster roster;
   Gate first;
   Gate second;
-  Reapctl reapctl(run_of({"--leftovers", "wait"},
+  TempDir directory;
+  const std::string events = directory / "events";
+  Reapctl reapctl(run_of({"--leftovers", "wait", "--events", events},
                          misbehave(roster, {"double-fork", "[", "ready=child", "await=" + second.path(), "exit=0", "]",
                                             "ready=main", "await=" + first.path(), "exit=3"})));
   const auto processes = roster.await_roles({"child", "main"});
   first.open();
-  EXPECT_TRUE(await([&] { return !is_alive(processes.at("main")); }));
+  EXPECT_TRUE(await([&] { return read_file(events).find("\"left\"") != std::string::npos; }));
   EXPECT_TRUE(is_alive(processes.at("child")));
   second.open();
   const Outcome outcome = reapctl.wait();

@@ -46,20 +46,15 @@ std::string content(int fd) {
   }
 }
 
-/// A registry of its own unless the test has another one: no test sees the runs of another, or of the machine.
-std::vector<std::string> environment_of(const Launch& launch, const std::string& registry) {
+std::vector<std::string> environment_of(const Launch& launch) {
   std::vector<std::string> result;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string text = *entry;
     const std::string name = text.substr(0, text.find('='));
-    const bool dropped =
-        name == "REAPCTL_REGISTRY" || std::count(launch.unset_env.begin(), launch.unset_env.end(), name) != 0;
+    const bool dropped = std::count(launch.unset_env.begin(), launch.unset_env.end(), name) != 0;
     if (!dropped && launch.env.count(name) == 0) result.push_back(text);
   }
   for (const auto& [name, value] : launch.env) result.push_back(name + "=" + value);
-  const bool unset =
-      std::count(launch.unset_env.begin(), launch.unset_env.end(), std::string("REAPCTL_REGISTRY")) != 0;
-  if (!unset && launch.env.count("REAPCTL_REGISTRY") == 0) result.push_back("REAPCTL_REGISTRY=" + registry);
   return result;
 }
 
@@ -100,8 +95,8 @@ struct ExecPlan {
   std::vector<std::string> env;
 };
 
-ExecPlan exec_plan(const Launch& launch, const std::string& report_path, const std::string& registry) {
-  ExecPlan plan{.argv = launch.wrapper, .env = environment_of(launch, registry)};
+ExecPlan exec_plan(const Launch& launch, const std::string& report_path) {
+  ExecPlan plan{.argv = launch.wrapper, .env = environment_of(launch)};
   plan.argv.push_back(reapctl_path());
   plan.argv.insert(plan.argv.end(), launch.args.begin(), launch.args.end());
   if (launch.with_report) {
@@ -157,6 +152,7 @@ struct Reapctl::State {
 
 Reapctl::Reapctl(Launch launch) : state_(std::make_unique<State>()) {
   state_->launch = std::move(launch);
+  // No test sees the runs of another one, or of the machine.
   const Args& unset = state_->launch.unset_env;
   for (const auto& [name, value] :
        {std::pair{"REAPCTL_REGISTRY", state_->registry.c_str()},
@@ -165,7 +161,7 @@ Reapctl::Reapctl(Launch launch) : state_(std::make_unique<State>()) {
   }
   const Launch& how = state_->launch;
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) throw std::runtime_error("become a subreaper");
-  ExecPlan plan = exec_plan(how, state_->report_path, state_->directory / "registry");
+  ExecPlan plan = exec_plan(how, state_->report_path);
   std::vector<char*> argv = pointers(plan.argv);
   std::vector<char*> env = pointers(plan.env);
   const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
