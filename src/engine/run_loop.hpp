@@ -75,7 +75,9 @@ class RunLoop {
   void continue_main();
 
   void reap();
-  bool reap_ended();
+  void reap_ended();
+  void reap_backlog();
+  void reap_up_to(std::size_t limit);
   void reap_one(pid_t pid);
   void main_ended(const sys::ChildEnd& child);
   bool tree_empty();
@@ -107,6 +109,7 @@ class RunLoop {
   core::TimePoint now_;                ///< of the event being handled
   core::TimePoint main_started_at_;
   bool ladder_closed_ = false;
+  bool unreaped_ = false;  ///< the last drain has stopped at its bound, there may be more
 };
 
 }  // namespace reapctl::engine
