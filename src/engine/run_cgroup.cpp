@@ -10,6 +10,7 @@
 #include <charconv>
 #include <csignal>
 #include <fcntl.h>
+#include <poll.h>
 #include <set>
 #include <string_view>
 #include <sys/stat.h>
@@ -27,6 +28,8 @@ constexpr std::size_t kLookLimit = 1024;
 /// So many are removed in one go, which takes a few milliseconds, and so many times that is done at most.
 constexpr std::size_t kRemoveLimit = 128;
 constexpr int kSliceLimit = 1000;
+/// How long a process may take to leave the cgroup after it was seen to end.
+constexpr core::Millis kLeaving{1000};
 
 /// The number on the line "KEY NUMBER".
 std::optional<std::int64_t> number_of(std::string_view text, std::string_view key) {
@@ -57,14 +60,16 @@ struct NamedPlace {
 };
 
 /// The parent of the path on record, which must end in the name that the run gives.
-sys::Result<NamedPlace> parent_of(const core::CgroupOnRecord& recorded, const std::string& run_id) {
-  const auto slash = recorded.path.rfind('/');
-  if (slash == std::string::npos || recorded.path.substr(slash + 1) != cgroup_name(run_id)) {
-    return sys::Error{.code = ESTALE, .operation = "trust", .subject = recorded.path};
+sys::Result<NamedPlace> parent_of(const core::RunRecord& record) {
+  if (!record.cgroup) return sys::Error{.code = ENOENT, .operation = "find a cgroup on record", .subject = {}};
+  const std::string& path = record.cgroup->path;
+  const auto slash = path.rfind('/');
+  const std::string name = cgroup_name(record.run_id);
+  if (slash == std::string::npos || path.substr(slash + 1) != name) {
+    return sys::Error{.code = ESTALE, .operation = "trust", .subject = path};
   }
-  const std::string above = recorded.path.substr(0, slash + 1);
-  NamedPlace place{.parent = sys::UniqueFd(::open(above.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)),
-                   .name = cgroup_name(run_id)};
+  const std::string above = path.substr(0, slash + 1);
+  NamedPlace place{.parent = sys::UniqueFd(::open(above.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)), .name = name};
   if (!place.parent.valid()) return sys::last_error("open", above);
   if (!sys::is_cgroup2(place.parent.get())) {
     return sys::Error{.code = ESTALE, .operation = "find cgroup v2 at", .subject = above};
@@ -137,18 +142,19 @@ sys::Result<RunCgroup> RunCgroup::make(CgroupGround ground, const std::string& r
   return error;
 }
 
-sys::Result<RunCgroup> RunCgroup::open_recorded(const core::CgroupOnRecord& recorded, const std::string& run_id) {
-  auto place = parent_of(recorded, run_id);
+sys::Result<RunCgroup> RunCgroup::open_recorded(const core::RunRecord& record) {
+  auto place = parent_of(record);
   if (!place) return place.error();
+  const std::string& path = record.cgroup->path;
   sys::UniqueFd directory(::openat(place->parent.get(), place->name.c_str(), kOpenDirectory));
-  if (!directory.valid()) return sys::last_error("open", recorded.path);
+  if (!directory.valid()) return sys::last_error("open", path);
   struct stat status {};
-  if (::fstat(directory.get(), &status) != 0) return sys::last_error("stat", recorded.path);
+  if (::fstat(directory.get(), &status) != 0) return sys::last_error("stat", path);
   // The inode of a cgroup is its id, which is not used again before the next boot.
-  if (!sys::is_cgroup2(directory.get()) || status.st_uid != ::geteuid() || status.st_ino != recorded.inode) {
-    return sys::Error{.code = ESTALE, .operation = "trust", .subject = recorded.path};
+  if (!sys::is_cgroup2(directory.get()) || status.st_uid != record.uid || status.st_ino != record.cgroup->inode) {
+    return sys::Error{.code = ESTALE, .operation = "trust", .subject = path};
   }
-  return RunCgroup(recorded.path, place->name, std::move(place->parent), std::move(directory), status.st_ino);
+  return RunCgroup(path, place->name, std::move(place->parent), std::move(directory), status.st_ino);
 }
 
 std::vector<pid_t> RunCgroup::members() const {
@@ -244,13 +250,27 @@ core::CgroupReport RunCgroup::figures() const {
           .oom_kills = figure(directory_.get(), "memory.events", "oom_kill")};
 }
 
-sys::Result<void> remove_unused_cgroup(const core::CgroupOnRecord& recorded, const std::string& run_id) {
-  const auto place = parent_of(recorded, run_id);
-  if (!place) return place.error();
-  if (::unlinkat(place->parent.get(), place->name.c_str(), AT_REMOVEDIR) != 0) {
-    return sys::last_error("remove", recorded.path);
+sys::Result<void> remove_recorded_cgroup(const core::RunRecord& record, core::TimePoint deadline) {
+  if (record.cgroup && !record.cgroup->inode) {  // about to be made when its reapctl died: nobody was ever in it
+    const auto place = parent_of(record);
+    if (!place) return place.error();
+    if (::unlinkat(place->parent.get(), place->name.c_str(), AT_REMOVEDIR) == 0) return {};
+    return sys::last_error("remove", record.cgroup->path);
   }
-  return {};
+  auto cgroup = RunCgroup::open_recorded(record);
+  if (!cgroup) return cgroup.error();
+  pollfd changed{.fd = cgroup->watch(), .events = POLLPRI, .revents = 0};
+  while (cgroup->is_populated()) {  // who was killed may still be on his way out
+    const auto left =
+        std::chrono::ceil<core::Millis>(std::min(deadline, core::Clock::now() + kLeaving) - core::Clock::now());
+    if (left.count() <= 0 || ::poll(&changed, 1, static_cast<int>(left.count())) == 0) break;
+  }
+  while (core::Clock::now() < deadline) {
+    const auto removed = cgroup->remove_some();
+    if (!removed) return removed.error();
+    if (*removed) return {};
+  }
+  return sys::Error{.code = ETIMEDOUT, .operation = "remove", .subject = record.cgroup->path};
 }
 
 }  // namespace reapctl::engine

@@ -2,6 +2,7 @@
 
 #include "core/record.hpp"
 #include "core/report.hpp"
+#include "core/time.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
@@ -40,10 +41,9 @@ class RunCgroup {
   /// Makes it. Errors: those of mkdir(2), cgroups(7).
   [[nodiscard]] static sys::Result<RunCgroup> make(CgroupGround ground, const std::string& run_id);
 
-  /// Opens the one that is on record, if it is provably that: by its name, inode, file system and owner, who has to be
-  /// ourselves. Errors: ENOENT: it is gone; ESTALE: something else is there.
-  [[nodiscard]] static sys::Result<RunCgroup> open_recorded(const core::CgroupOnRecord& recorded,
-                                                            const std::string& run_id);
+  /// Opens the one that is on record, if it is provably that: by its name, inode, file system and owner. Errors:
+  /// ENOENT: there is none; ESTALE: something else is there.
+  [[nodiscard]] static sys::Result<RunCgroup> open_recorded(const core::RunRecord& record);
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::uint64_t inode() const { return inode_; }
@@ -100,7 +100,8 @@ class RunCgroup {
   bool gone_ = false;
 };
 
-/// Removes a cgroup that was about to be made when its reapctl died: nobody was ever in it. Errors: EBUSY, EACCES, …
-[[nodiscard]] sys::Result<void> remove_unused_cgroup(const core::CgroupOnRecord& recorded, const std::string& run_id);
+/// Removes the cgroup that is on record, when nobody of the run is left. Gives up at `deadline`. Errors: ENOENT: there
+/// is none; ESTALE: something else is there; EBUSY: somebody lives in it; EACCES, …
+[[nodiscard]] sys::Result<void> remove_recorded_cgroup(const core::RunRecord& record, core::TimePoint deadline);
 
 }  // namespace reapctl::engine
