@@ -2,6 +2,7 @@
 
 #include "core/exit_status.hpp"
 #include "core/signal_policy.hpp"
+#include "engine/containment.hpp"
 #include "engine/guard.hpp"
 #include "engine/run_facts.hpp"
 #include "engine/run_loop.hpp"
@@ -27,6 +28,7 @@ namespace {
 struct RunGround {
   DieWithWatch die_with;
   Registration registration;
+  std::optional<RunCgroup> cgroup;
   std::optional<Workdir> workdir;
   core::SignalContext signals;
   pid_t known_as = 0;  ///< the process that the caller knows, and its parent and group
@@ -40,6 +42,7 @@ sys::Result<RunGround> prepare(const core::RunPlan& plan, const RunSetting& sett
   RunGround ground{
       .die_with = {},
       .registration = Registration({.chosen = plan.registry}, *setting.record_codec, report.warnings),
+      .cgroup = {},
       .workdir = {},
       .signals = {.shared_group = sys::has_controlling_terminal(), .session_leader = ::getsid(0) == ::getpid()},
       .known_as = ::getpid(),
@@ -53,13 +56,25 @@ sys::Result<RunGround> prepare(const core::RunPlan& plan, const RunSetting& sett
     return error;
   }
   ground.die_with = die_with.take();
+  auto containment = choose_containment(plan.contain, proc);
+  if (!containment) return containment.error();
+  core::RunRecord record = initial_record(proc, plan, report);
+  if (containment->ground) record.cgroup = planned_cgroup(*containment->ground, setting.run_id);
   ground.registration.open(setting.run_id);
-  ground.registration.begin(initial_record(proc, plan, report));
+  ground.registration.begin(std::move(record));
+  auto cgroup = make_cgroup(plan.contain, *containment, setting.run_id);
+  report.containment_why = containment->why;
+  if (!cgroup) {
+    ground.registration.remove();
+    return cgroup.error();
+  }
+  ground.cgroup = cgroup.take();
   if (!plan.workdir.wanted) return ground;
   auto workdir = make_workdir(plan.workdir.base, setting.run_id);
   if (workdir) {
     ground.workdir = workdir.take();
   } else if (plan.workdir.required) {
+    if (ground.cgroup) (void)ground.cgroup->remove_some();  // empty
     ground.registration.remove();
     sys::Error error = workdir.error();
     error.operation.insert(0, "--workdir-base: cannot ");
@@ -86,11 +101,20 @@ sys::Result<RunResources> make_resources(RunGround& ground, std::optional<GuardL
                       .signal_fd = signal_fd.take(),
                       .die_with = std::move(ground.die_with),
                       .registration = std::move(ground.registration),
+                      .cgroup = std::move(ground.cgroup),
                       .workdir = std::move(ground.workdir),
                       .signals = ground.signals,
                       .guard = std::move(guard),
                       .page = page,
                       .main = {}};
+}
+
+void keep_ground(std::vector<int>& keep, const std::optional<RunCgroup>& cgroup,
+                 const std::optional<Workdir>& workdir) {
+  if (workdir) keep.insert(keep.end(), {workdir->base.get(), workdir->directory.get()});
+  if (!cgroup) return;
+  const std::vector<int> used = cgroup->descriptors();
+  keep.insert(keep.end(), used.begin(), used.end());
 }
 
 /// After the start nothing that the command was given is held open by us: readers and writers of its pipes see what
@@ -100,7 +124,7 @@ void let_go(const RunResources& resources, std::vector<int> keep, std::vector<st
                            resources.main.pid_fd.get()});
   const std::vector<int> registered = resources.registration.descriptors();
   keep.insert(keep.end(), registered.begin(), registered.end());
-  if (resources.workdir) keep.insert(keep.end(), {resources.workdir->base.get(), resources.workdir->directory.get()});
+  keep_ground(keep, resources.cgroup, resources.workdir);
   if (resources.guard) keep.insert(keep.end(), {resources.guard->pid_fd(), resources.guard->socket()});
   if (auto released = sys::release_inherited(std::move(keep), resources.loop.epoll_fd()); !released) {
     warnings.push_back("inherited descriptors stay open: cannot " + released.error().message());
@@ -115,8 +139,8 @@ void note_not_started(core::RunReport& report, const std::string& stage, int cod
       .kind = core::ExitKind::not_started, .code = {}, .signal = {}, .failed_stage = stage, .failed_errno = code};
 }
 
-Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunResources& resources,
-              std::optional<pid_t> group, std::vector<std::string>& warnings) {
+Spawned start(const core::RunPlan& plan, const RunSetting& setting, RunResources& resources, std::optional<pid_t> group,
+              core::RunReport& report) {
   if (resources.die_with.gone_already) {
     Spawned nothing;
     nothing.failed_stage = "die-with";
@@ -129,6 +153,7 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunRes
       .caller_signals = setting.caller_signals,
       .group = group,
       .pid_out = resources.page != nullptr ? &resources.page->main_pid : nullptr,
+      .cgroup_fd = resources.cgroup ? resources.cgroup->fd() : -1,
       .no_new_privs = plan.no_new_privs,
       .directory_fd = resources.workdir && plan.workdir.use_as_cwd ? resources.workdir->directory.get() : -1,
       .close_fds = {},
@@ -138,9 +163,18 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunRes
     if (auto close = descriptors_to_close(*plan.close_fds)) {
       request.close_fds = close.take();
     } else {
-      warnings.push_back("--close-fds has no effect: cannot " + close.error().message());
+      report.warnings.push_back("--close-fds has no effect: cannot " + close.error().message());
     }
   }
+  Spawned spawned = spawn(request);
+  if (spawned.failed_stage != "cgroup" || plan.contain != core::ContainMode::automatic) return spawned;
+  // A threaded cgroup, for example, takes no process. Whoever did not ask for a cgroup is served without one.
+  report.containment_why = why_no_cgroup(
+      {.code = spawned.failed_errno, .operation = "start a process in", .subject = resources.cgroup->path()});
+  (void)resources.cgroup->remove_some();  // empty
+  resources.cgroup.reset();
+  resources.registration.forget_cgroup();
+  request.cgroup_fd = -1;
   return spawn(request);
 }
 
@@ -226,10 +260,11 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
   std::optional<pid_t> group;
   if (!ground.signals.shared_group) group = 0;
   if (ground.signals.shared_group && resources->guard) group = ground.group;
-  resources->registration.complete(resources->workdir, proc);
+  resources->registration.complete(resources->workdir, resources->cgroup, proc);
   const core::TimePoint started_at = core::Clock::now();
   const core::WallTime started_on = std::chrono::system_clock::now();
-  Spawned& main = resources->main = start(plan, setting, *resources, group, report.warnings);
+  Spawned& main = resources->main = start(plan, setting, *resources, group, report);
+  if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);
   // Before the first event: what the loop opens from here on, as for the removal, is not there to be closed.
   let_go(*resources, setting.keep_open, report.warnings);
   if (main.pid < 0) {
@@ -261,6 +296,7 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
     setting.resume_delivery(page.report, give_up_when_asked(plan, *resources));
     return RunOutcome{.exit_code = page.exit_code.load(), .die_of_interrupt = page.die_of_interrupt.load()};
   }
+  if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);
   Ledger ledger(proc, tree);
   RunLoop loop(plan, observer, *resources, tree, ledger, report);
   if (const pid_t main = page.main_pid.load(); main > 0) {
@@ -309,7 +345,7 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
   std::vector<int> keep = setting.keep_open;
   const std::vector<int> registered = ground.registration.descriptors();
   keep.insert(keep.end(), registered.begin(), registered.end());
-  if (ground.workdir) keep.insert(keep.end(), {ground.workdir->base.get(), ground.workdir->directory.get()});
+  keep_ground(keep, ground.cgroup, ground.workdir);
   const auto end = sides->guard->watch(**page, std::move(keep));
   if (!end) return end.error();
   if (*end == WatchEnd::supervisor_died) {
@@ -335,11 +371,13 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   auto ground = prepare(plan, setting, proc, report);
   if (!ground) return ground.error();
   const std::string workdir = ground->workdir ? ground->workdir->path : std::string();
+  const std::string cgroup = ground->cgroup ? ground->cgroup->path() : std::string();
   // As PID 1 a guard has no use: when PID 1 ends, the kernel kills everybody else.
   report.guard = plan.guard && ::getpid() != 1;
   auto outcome = report.guard ? guarded(plan, setting, observer, *ground, proc, tree, report)
                               : supervise(plan, setting, observer, *ground, std::nullopt, nullptr, proc, tree, report);
-  if (!outcome) {  // nothing was started, so there is nothing in the directory
+  if (!outcome) {  // nothing was started, so there is nothing in the directories
+    if (!cgroup.empty()) (void)::rmdir(cgroup.c_str());
     if (!workdir.empty()) (void)::rmdir(workdir.c_str());
     ground->registration.remove();
   }
