@@ -8,6 +8,7 @@
 #include "engine/die_with.hpp"
 #include "engine/guard.hpp"
 #include "engine/ledger.hpp"
+#include "engine/named_lock.hpp"
 #include "engine/registration.hpp"
 #include "engine/runner.hpp"
 #include "engine/shared_page.hpp"
@@ -30,6 +31,7 @@ struct RunResources {
   sys::EventLoop loop;
   sys::UniqueFd signal_fd;
   DieWithWatch die_with;
+  NamedLock lock;  ///< of --lock: held for as long as this process lives
   Registration registration;
   std::optional<Workdir> workdir;
   core::SignalContext signals;
