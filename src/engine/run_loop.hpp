@@ -8,6 +8,7 @@
 #include "engine/die_with.hpp"
 #include "engine/guard.hpp"
 #include "engine/ledger.hpp"
+#include "engine/named_lock.hpp"
 #include "engine/registration.hpp"
 #include "engine/run_cgroup.hpp"
 #include "engine/runner.hpp"
@@ -31,6 +32,7 @@ struct RunResources {
   sys::EventLoop loop;
   sys::UniqueFd signal_fd;
   DieWithWatch die_with;
+  NamedLock lock;  ///< of --lock: held for as long as this process lives
   Registration registration;
   std::optional<RunCgroup> cgroup;
   std::optional<Workdir> workdir;

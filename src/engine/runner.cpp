@@ -4,6 +4,7 @@
 #include "core/signal_policy.hpp"
 #include "engine/containment.hpp"
 #include "engine/guard.hpp"
+#include "engine/prelude.hpp"
 #include "engine/run_facts.hpp"
 #include "engine/run_loop.hpp"
 #include "engine/shared_page.hpp"
@@ -27,6 +28,7 @@ namespace {
 /// What both reapctl processes need to know to undo everything; made before there are two.
 struct RunGround {
   DieWithWatch die_with;
+  NamedLock lock;
   Registration registration;
   std::optional<RunCgroup> cgroup;
   std::optional<Workdir> workdir;
@@ -37,10 +39,10 @@ struct RunGround {
   core::TimePoint began_at;
 };
 
-sys::Result<RunGround> prepare(const core::RunPlan& plan, const RunSetting& setting, const proc::ProcFs& proc,
-                               core::RunReport& report) {
+sys::Result<RunGround> lay_ground(const core::RunPlan& plan, const RunSetting& setting, core::RunReport& report) {
   RunGround ground{
       .die_with = {},
+      .lock = {},
       .registration = Registration({.chosen = plan.registry}, *setting.record_codec, report.warnings),
       .cgroup = {},
       .workdir = {},
@@ -56,12 +58,22 @@ sys::Result<RunGround> prepare(const core::RunPlan& plan, const RunSetting& sett
     return error;
   }
   ground.die_with = die_with.take();
+  return ground;
+}
+
+/// Puts the run on record, and makes its cgroup and its directory.
+sys::Result<void> prepare(const core::RunPlan& plan, const RunSetting& setting, const proc::ProcFs& proc,
+                          RunGround& ground, core::RunReport& report) {
   auto containment = choose_containment(plan.contain, proc);
   if (!containment) return containment.error();
   core::RunRecord record = initial_record(proc, plan, report);
   if (containment->ground) record.cgroup = planned_cgroup(*containment->ground, setting.run_id);
   ground.registration.open(setting.run_id);
   ground.registration.begin(std::move(record));
+  if (plan.lock && !ground.registration.on_record()) {
+    // Whoever takes the lock after a SIGKILL could not find what this run leaves.
+    return sys::Error{.code = 0, .operation = "--lock: " + report.warnings.back(), .subject = {}};
+  }
   auto cgroup = make_cgroup(plan.contain, *containment, setting.run_id);
   report.containment_why = containment->why;
   if (!cgroup) {
@@ -69,7 +81,7 @@ sys::Result<RunGround> prepare(const core::RunPlan& plan, const RunSetting& sett
     return cgroup.error();
   }
   ground.cgroup = cgroup.take();
-  if (!plan.workdir.wanted) return ground;
+  if (!plan.workdir.wanted) return {};
   auto workdir = make_workdir(plan.workdir.base, setting.run_id);
   if (workdir) {
     ground.workdir = workdir.take();
@@ -82,7 +94,7 @@ sys::Result<RunGround> prepare(const core::RunPlan& plan, const RunSetting& sett
   } else {
     report.warnings.push_back("no private working directory: cannot " + workdir.error().message());
   }
-  return ground;
+  return {};
 }
 
 /// The loop and its sources: of one process, made after the fork. (An epoll descriptor or a signalfd that two processes
@@ -100,6 +112,7 @@ sys::Result<RunResources> make_resources(RunGround& ground, std::optional<GuardL
   return RunResources{.loop = loop.take(),
                       .signal_fd = signal_fd.take(),
                       .die_with = std::move(ground.die_with),
+                      .lock = std::move(ground.lock),
                       .registration = std::move(ground.registration),
                       .cgroup = std::move(ground.cgroup),
                       .workdir = std::move(ground.workdir),
@@ -124,6 +137,8 @@ void let_go(const RunResources& resources, std::vector<int> keep, std::vector<st
                            resources.main.pid_fd.get()});
   const std::vector<int> registered = resources.registration.descriptors();
   keep.insert(keep.end(), registered.begin(), registered.end());
+  const std::vector<int> locked = resources.lock.descriptors();
+  keep.insert(keep.end(), locked.begin(), locked.end());
   keep_ground(keep, resources.cgroup, resources.workdir);
   if (resources.guard) keep.insert(keep.end(), {resources.guard->pid_fd(), resources.guard->socket()});
   if (auto released = sys::release_inherited(std::move(keep), resources.loop.epoll_fd()); !released) {
@@ -345,6 +360,8 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
   std::vector<int> keep = setting.keep_open;
   const std::vector<int> registered = ground.registration.descriptors();
   keep.insert(keep.end(), registered.begin(), registered.end());
+  const std::vector<int> locked = ground.lock.descriptors();
+  keep.insert(keep.end(), locked.begin(), locked.end());
   keep_ground(keep, ground.cgroup, ground.workdir);
   const auto end = sides->guard->watch(**page, std::move(keep));
   if (!end) return end.error();
@@ -352,6 +369,34 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
     return take_over(plan, setting, observer, ground, **page, proc, tree, report);
   }
   return RunOutcome{.exit_code = (*page)->exit_code.load(), .die_of_interrupt = (*page)->die_of_interrupt.load()};
+}
+
+/// What comes before the run: nullopt when it may begin, else it is over.
+sys::Result<std::optional<RunOutcome>> wait_before_start(const core::RunPlan& plan, const RunSetting& setting,
+                                                         const proc::ProcFs& proc, RunGround& ground,
+                                                         core::RunReport& report) {
+  Prelude prelude(plan, *setting.record_codec, proc, setting.run_id, report);
+  const auto end = prelude.run(ground.die_with, ground.signals);
+  if (!end) {
+    sys::Error error = end.error();
+    error.operation.insert(0, error.code != 0 ? "--lock: cannot " : "--lock: ");
+    return error;
+  }
+  if (*end == Prelude::End::go_on) {
+    ground.lock = prelude.take_lock();
+    return std::optional<RunOutcome>();
+  }
+  const bool overlap = *end == Prelude::End::overlap;
+  report.result = overlap ? core::RunResult::overlap : core::RunResult::stopped;
+  report.exit_code =
+      overlap ? core::overlap_exit_code(plan.lock->on_overlap) : core::exit_code_before_start(report.stop->signal);
+  add_surroundings(proc, ground.known_as, ground.parent, report);
+  report.ended_at = std::chrono::system_clock::now();
+  report.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - ground.began_at);
+  setting.deliver(report, prelude.give_up(), nullptr);
+  return std::optional(
+      RunOutcome{.exit_code = report.exit_code,
+                 .die_of_interrupt = !overlap && ground.signals.shared_group && report.stop->signal == SIGINT});
 }
 
 }  // namespace
@@ -368,8 +413,14 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return sys::last_error("become a child subreaper");
   Tree tree(proc, cookie(setting.run_id));
   if (sys::has_children()) tree.disown_children();
-  auto ground = prepare(plan, setting, proc, report);
+  auto ground = lay_ground(plan, setting, report);
   if (!ground) return ground.error();
+  if (plan.lock || plan.splay > core::Millis::zero()) {
+    auto over = wait_before_start(plan, setting, proc, *ground, report);
+    if (!over) return over.error();
+    if (*over) return **over;
+  }
+  if (auto prepared = prepare(plan, setting, proc, *ground, report); !prepared) return prepared.error();
   const std::string workdir = ground->workdir ? ground->workdir->path : std::string();
   const std::string cgroup = ground->cgroup ? ground->cgroup->path() : std::string();
   // As PID 1 a guard has no use: when PID 1 ends, the kernel kills everybody else.
