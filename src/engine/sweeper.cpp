@@ -58,11 +58,11 @@ core::SweepReport Sweeper::run(std::vector<Registry> registries) {
   return std::move(report_);
 }
 
-core::SweptProcess Sweeper::describe(const SweepPicture& picture, std::size_t process,
-                                     std::optional<std::size_t> run) const {
+core::SweptProcess Sweeper::describe(const SweepPicture& picture, std::size_t process, std::optional<std::size_t> run,
+                                     const proc::ListeningSockets& listening) const {
   const core::ProcessStat& stat = picture.census.processes[process].stat;
   core::SweptProcess swept;
-  swept.process = proc::describe(proc_, stat, proc::ListeningSockets(proc_), proc::since_boot());
+  swept.process = proc::describe(proc_, stat, listening, proc::since_boot());
   if (const auto status = proc_.status(stat.id.pid)) swept.user = name_of_user(status->effective_uid);
   swept.owner_verdict = "none";
   if (run) {
@@ -83,24 +83,53 @@ void Sweeper::note(const SweepPicture& picture) {
       report_.warnings.push_back(warning);
     }
   }
+  if (picture.selection.victims.empty() && picture.selection.unknown.empty()) return;
+  const proc::ListeningSockets listening(proc_);
   for (const core::Victim& victim : picture.selection.victims) {
     const core::ProcessId id = picture.census.processes[victim.process].stat.id;
     if (!victim_of_process_.try_emplace(id, report_.victims.size()).second) continue;
-    report_.victims.push_back(describe(picture, victim.process, victim.run));
+    report_.victims.push_back(describe(picture, victim.process, victim.run, listening));
     report_.victims.back().identified_by = victim.identified_by;
   }
   for (const core::Unjudged& unjudged : picture.selection.unknown) {
     const core::ProcessId id = picture.census.processes[unjudged.process].stat.id;
     if (!unknown_of_process_.try_emplace(id, report_.unknown.size()).second) continue;
-    report_.unknown.push_back(describe(picture, unjudged.process, unjudged.run));
+    report_.unknown.push_back(describe(picture, unjudged.process, unjudged.run, listening));
     report_.unknown.back().reason = unjudged.reason;
   }
 }
 
+/// The report's entry; a new one for a child that was born too late to be seen, and was stopped with its parent.
+core::SweptProcess& Sweeper::victim_of(const VictimEnd& end) {
+  const core::ProcessStat& stat = end.process;
+  const auto [entry, is_new] = victim_of_process_.try_emplace(stat.id, report_.victims.size());
+  if (!is_new) return report_.victims[entry->second];
+  core::SweptProcess swept;
+  swept.process.pid = stat.id.pid;
+  swept.process.start_ticks = stat.id.start_ticks;
+  swept.process.ppid = stat.ppid;
+  swept.process.comm = stat.comm;
+  swept.process.state = stat.state;
+  swept.identified_by = {"descendant"};
+  const auto parent = std::find_if(report_.victims.begin(), report_.victims.end(),
+                                   [&](const core::SweptProcess& victim) { return victim.process.pid == stat.ppid; });
+  if (parent != report_.victims.end()) {
+    swept.run_id = parent->run_id;
+    swept.name = parent->name;
+    swept.owner_verdict = parent->owner_verdict;
+    swept.user = parent->user;
+  }
+  report_.victims.push_back(std::move(swept));
+  return report_.victims.back();
+}
+
 void Sweeper::kill() {
-  VictimLadder ladder(proc_, plan_.ladder, core::graceful_share(plan_.stop_timeout), [this] {
+  bool nobody_left = false;
+  VictimLadder ladder(proc_, plan_.ladder, core::graceful_share(plan_.stop_timeout), [this, &nobody_left] {
     SweepPicture picture = observer_->look();
     note(picture);
+    count_living(picture);
+    nobody_left = picture.selection.victims.empty();
     VictimLadder::Sight sight;
     for (const core::ProcessFacts& process : picture.census.processes) sight.others.insert(process.stat.id);
     for (const core::Victim& victim : picture.selection.victims) {
@@ -111,9 +140,7 @@ void Sweeper::kill() {
   });
   ladder.run();
   for (const auto& [id, end] : ladder.ends()) {
-    const auto known = victim_of_process_.find(id);
-    if (known == victim_of_process_.end()) continue;  // a child that was stopped and killed with its parent
-    core::SweptProcess& victim = report_.victims[known->second];
+    core::SweptProcess& victim = victim_of(end);
     victim.died_of = end.died_of;
     victim.after = end.after;
     victim.rung = end.rung;
@@ -121,7 +148,8 @@ void Sweeper::kill() {
     victim.reason = end.refused.empty() ? "still there after SIGKILL" : "a signal was refused with " + end.refused;
     report_.survivors.push_back(victim);
   }
-  // What is still there decides what may be deleted: one more look, after the last signal.
+  // What is still there after the last signal decides what may be deleted.
+  if (nobody_left) return;
   const SweepPicture last = observer_->look();
   note(last);
   count_living(last);

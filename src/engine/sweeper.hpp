@@ -6,6 +6,7 @@
 #include "engine/sweep_picture.hpp"
 #include "engine/sweep_targets.hpp"
 #include "engine/victim_ladder.hpp"
+#include "proc/listening.hpp"
 #include "proc/proc_fs.hpp"
 
 #include <map>
@@ -26,7 +27,9 @@ class Sweeper {
  private:
   void note(const SweepPicture& picture);
   [[nodiscard]] core::SweptProcess describe(const SweepPicture& picture, std::size_t process,
-                                            std::optional<std::size_t> run) const;
+                                            std::optional<std::size_t> run,
+                                            const proc::ListeningSockets& listening) const;
+  core::SweptProcess& victim_of(const VictimEnd& end);
   void kill();
   void count_living(const SweepPicture& picture);
   void clean_up();

@@ -109,7 +109,7 @@ int VictimLadder::signal_for(const Held& held, const core::Rung& rung) const {
 
 void VictimLadder::tell() {
   const core::Rung& rung = ladder_[state_.rung];
-  look();
+  if (core::Clock::now() - last_look_ > kPollInterval) look();  // else it is as it was a moment ago
   for (auto& [id, held] : held_) {
     if (held.end.after || std::exchange(held.told, true)) continue;
     const int signal = signal_for(held, rung);
@@ -195,7 +195,7 @@ void VictimLadder::wait(core::TimePoint until) {
 
 std::map<core::ProcessId, VictimEnd> VictimLadder::ends() const {
   std::map<core::ProcessId, VictimEnd> all;
-  for (const auto& [id, held] : held_) all.emplace(id, held.end);
+  for (const auto& [id, held] : held_) all.emplace(id, held.end).first->second.process = held.process;
   return all;
 }
 

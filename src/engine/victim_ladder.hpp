@@ -17,6 +17,7 @@ namespace reapctl::engine {
 
 /// What became of a victim.
 struct VictimEnd {
+  core::ProcessStat process;          ///< as it was found
   std::string died_of;                ///< the last signal before it was gone; empty when it went by itself
   std::optional<core::Millis> after;  ///< from the request to its end; nullopt: it is alive
   std::string rung;

@@ -32,13 +32,16 @@ class SweepFixture : public testing::Test {
     return std::make_unique<Reapctl>(Launch{.args = std::move(options), .env = environment_, .leaves_processes = true});
   }
 
-  /// Kills the reapctl of a run, all of it at one blow.
+  /// Kills the reapctl of a run, all of it at one blow: neither sees the other die. The supervisor first, for the death of
+  /// his parent would orphan his process group, and the kernel continues what is stopped in such a group (setpgid(2)).
   static void orphan(Reapctl& reapctl, const Process& main) {
     const pid_t supervisor = supervisor_of(main);
-    for (const int signal : {SIGSTOP, SIGKILL}) {
-      reapctl.send(signal);
-      if (supervisor != reapctl.pid()) send_signal(supervisor, signal);
+    reapctl.send(SIGSTOP);
+    if (supervisor != reapctl.pid()) {
+      send_signal(supervisor, SIGSTOP);
+      send_signal(supervisor, SIGKILL);
     }
+    reapctl.send(SIGKILL);
     EXPECT_EQ(reapctl.wait().killed_by(), SIGKILL);
     EXPECT_TRUE(await([supervisor, &main] { return supervisor_of(main) != supervisor; }));
   }

@@ -24,7 +24,7 @@ using ::testing::Contains;
 
 /// A child that waits until the pipe closes, then exits with `code`. It dies with the test.
 pid_t start(Pipe& hold, int code) {
-  const pid_t pid = ::fork();
+  const pid_t pid = test::must_fork();
   if (pid == 0) {
     hold.writer.reset();
     (void)hold.drain();
@@ -34,7 +34,7 @@ pid_t start(Pipe& hold, int code) {
 }
 
 pid_t start_dead(int code) {
-  const pid_t pid = ::fork();
+  const pid_t pid = test::must_fork();
   if (pid == 0) ::_exit(code);
   EXPECT_TRUE(test::await_end(pid));
   return pid;
@@ -93,13 +93,13 @@ TEST(Children, OneWithAnotherExitSignalIsSeenToo) {  // fact 13
 TEST(Children, AStoppedOneIsStoppedUntilContinued) {
   Pipe hold;
   const pid_t pid = start(hold, 0);
-  ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+  test::send_signal(pid, SIGSTOP);
   siginfo_t info{};
   ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WSTOPPED | WNOWAIT), 0);
   EXPECT_TRUE(is_stopped(pid));
   EXPECT_TRUE(is_stopped(pid)) << "asking does not take the news away";
   EXPECT_FALSE(peek_ended_child()) << "stopped is not dead";
-  ASSERT_EQ(::kill(pid, SIGCONT), 0);
+  test::send_signal(pid, SIGCONT);
   EXPECT_TRUE(test::await([pid] { return !is_stopped(pid); }));
   hold.writer.reset();
   wait_and_reap(pid);
@@ -160,7 +160,7 @@ TEST(Signals, AnIgnoredSigchldIsNotedAndReset) {  // fact 3
     const CallerSignals caller = block_signals();
     struct sigaction now {};
     (void)::sigaction(SIGCHLD, nullptr, &now);
-    const pid_t pid = ::fork();
+    const pid_t pid = test::must_fork();
     if (pid == 0) ::_exit(5);
     siginfo_t info{};
     const bool kept = ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED) == 0 && info.si_status == 5;
@@ -196,7 +196,7 @@ TEST(Signals, DyingOfOneIsSeenByTheParent) {
 }
 
 TEST(Signals, StoppingOneselfEndsWithACont) {
-  const pid_t pid = ::fork();
+  const pid_t pid = test::must_fork();
   if (pid == 0) {
     (void)::setpgid(0, 0);  // not orphaned, since its parent is in the same session: there the kernel does stop it
     (void)block_signals();
@@ -209,7 +209,7 @@ TEST(Signals, StoppingOneselfEndsWithACont) {
   ASSERT_EQ(::waitpid(pid, &status, WUNTRACED), pid);
   ASSERT_TRUE(WIFSTOPPED(status));
   EXPECT_EQ(WSTOPSIG(status), SIGTSTP);
-  ASSERT_EQ(::kill(pid, SIGCONT), 0);
+  test::send_signal(pid, SIGCONT);
   ASSERT_EQ(::waitpid(pid, &status, 0), pid);
   EXPECT_EQ(status, 0) << "blocked again afterwards";
 }

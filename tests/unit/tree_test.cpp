@@ -1,5 +1,6 @@
 #include "engine/tree.hpp"
 
+#include "support/forked.hpp"
 #include "support/pipe.hpp"
 #include "support/process.hpp"
 #include "sys/children.hpp"
@@ -36,7 +37,7 @@ class TreeTest : public ::testing::Test {
   void TearDown() override {
     // Until nobody is left: each death may give us more children.
     while (sys::has_children()) {
-      for (const pid_t pid : test::children_of(::getpid())) (void)::kill(pid, SIGKILL);
+      for (const pid_t pid : test::children_of(::getpid())) test::send_signal(pid, SIGKILL);
       (void)::waitpid(-1, nullptr, 0);
     }
     (void)::prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
@@ -44,7 +45,7 @@ class TreeTest : public ::testing::Test {
 
   /// A child that runs `body`, says that it is there, and then waits for a signal to end it.
   pid_t start(const std::function<void()>& body = [] {}) {
-    const pid_t pid = ::fork();
+    const pid_t pid = test::must_fork();
     if (pid == 0) {
       become_victim();
       body();
@@ -73,7 +74,7 @@ class TreeTest : public ::testing::Test {
 
   /// In a victim: a child of its own. Its pid is the next that is heard.
   void fork_victim(const std::function<void()>& body = [] {}) const {
-    if (::fork() != 0) return;
+    if (test::must_fork() != 0) return;
     become_victim();
     body();
     announce();
@@ -82,9 +83,9 @@ class TreeTest : public ::testing::Test {
 
   /// A living orphan: its parent is gone, and it is our child now.
   pid_t start_orphan() {
-    const pid_t parent = ::fork();
+    const pid_t parent = test::must_fork();
     if (parent == 0) {
-      if (::fork() == 0) {
+      if (test::must_fork() == 0) {
         announce();
         wait_for_ever();
       }
@@ -105,7 +106,10 @@ class TreeTest : public ::testing::Test {
   }
   /// Whether nobody has signalled the child until now. A pending signal goes before SIGPROF: SIGKILL always, others by
   /// their numbers. Ends the child.
-  static bool untouched(pid_t pid) { return ::kill(pid, SIGPROF) == 0 && killed_by(pid) == SIGPROF; }
+  static bool untouched(pid_t pid) {
+    test::send_signal(pid, SIGPROF);
+    return killed_by(pid) == SIGPROF;
+  }
   std::vector<pid_t> living() {
     std::vector<pid_t> pids;
     for (const auto& process : tree_.living()) pids.push_back(process.id.pid);
@@ -139,7 +143,7 @@ TEST_F(TreeTest, RefusesARecycledPid) {
 TEST_F(TreeTest, AProcessThatIsGoneIsAnError) {
   const pid_t pid = start();
   const core::ProcessId id = identity(pid);
-  ASSERT_EQ(::kill(pid, SIGKILL), 0);
+  test::send_signal(pid, SIGKILL);
   sys::wait_and_reap(pid);
   EXPECT_EQ(signal_process(proc_, id, SIGTERM).error().code, ESRCH);
 }
@@ -150,19 +154,19 @@ TEST_F(TreeTest, TheLivingAreListedParentsFirstWithoutZombies) {
   EXPECT_FALSE(tree_.peak());
   EXPECT_THAT(living(), IsEmpty());
   EXPECT_EQ(tree_.peak(), 0);
-  const pid_t child = ::fork();
+  const pid_t child = test::must_fork();
   if (child == 0) {
     become_victim();
     fork_victim([] { (void)::setsid(); });
     wait_for_ever();
   }
   const pid_t grandchild = heard();
-  const pid_t zombie = ::fork();
+  const pid_t zombie = test::must_fork();
   if (zombie == 0) ::_exit(0);
   EXPECT_TRUE(test::await_end(zombie));
   EXPECT_THAT(living(), ElementsAre(child, grandchild));
   EXPECT_EQ(tree_.peak(), 2);
-  ASSERT_EQ(::kill(child, SIGKILL), 0);
+  test::send_signal(child, SIGKILL);
   EXPECT_TRUE(test::await_end(child));
   (void)living();
   EXPECT_EQ(tree_.peak(), 2) << "the most that were ever seen";
@@ -190,7 +194,7 @@ TEST_F(TreeTest, WhoIgnoresASignalGetsTheOther) {
 
 TEST_F(TreeTest, AStoppedProcessIsContinuedSoThatItHears) {  // fact 21
   const pid_t pid = start();
-  ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+  test::send_signal(pid, SIGSTOP);
   siginfo_t info{};
   ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WSTOPPED | WNOWAIT), 0);
   EXPECT_EQ(tree_.tell(kTerm, core::Scope::tree, {}, false), 1);
@@ -309,11 +313,11 @@ TEST_F(TreeTest, AChildFromBeforeIsNotOfTheRun) {
 
 TEST_F(TreeTest, NorAreItsChildrenNorItsOrphans) {
   Pipe go;
-  const pid_t stranger = ::fork();
+  const pid_t stranger = test::must_fork();
   if (stranger == 0) {
     char byte = 0;
     if (::read(go.reader.get(), &byte, 1) != 1) ::_exit(1);
-    if (::fork() == 0) {
+    if (test::must_fork() == 0) {
       announce();
       wait_for_ever();
     }
@@ -348,9 +352,9 @@ TEST_F(TreeTest, AnOrphanSeenBelowTheMainCommandIsOfTheRun) {
   (void)start();
   tree_.disown_children();
   Pipe go;
-  const pid_t main = ::fork();
+  const pid_t main = test::must_fork();
   if (main == 0) {
-    if (::fork() == 0) {
+    if (test::must_fork() == 0) {
       announce();
       wait_for_ever();
     }
@@ -372,7 +376,7 @@ TEST_F(TreeTest, AnOrphanWithTheCookieIsOfTheRunAsSoonAsItShowsIt) {
   const pid_t stranger = start();
   tree_.disown_children();
   Pipe go;
-  const pid_t pid = ::fork();
+  const pid_t pid = test::must_fork();
   if (pid == 0) {
     announce();
     char byte = 0;
@@ -394,7 +398,7 @@ TEST_F(TreeTest, AnOrphanWithTheCookieIsOfTheRunAsSoonAsItShowsIt) {
 TEST_F(TreeTest, AStrangersPidMayBeGivenToSomebodyElse) {
   const pid_t stranger = start();
   tree_.disown_children();
-  ASSERT_EQ(::kill(stranger, SIGKILL), 0);
+  test::send_signal(stranger, SIGKILL);
   sys::wait_and_reap(stranger);
   tree_.forget_stranger(stranger);
   EXPECT_FALSE(tree_.is_strange_child(stranger));
@@ -403,7 +407,7 @@ TEST_F(TreeTest, AStrangersPidMayBeGivenToSomebodyElse) {
 TEST_F(TreeTest, TheLastStrangerMayLeaveOrphansBehind) {
   const pid_t stranger = start();
   tree_.disown_children();
-  ASSERT_EQ(::kill(stranger, SIGKILL), 0);
+  test::send_signal(stranger, SIGKILL);
   sys::wait_and_reap(stranger);
   tree_.forget_stranger(stranger);
   const pid_t orphan = start_orphan();  // as if it had been his, and nobody had looked before he died
