@@ -54,10 +54,10 @@ void RemovalDirectory::take_slice(EntrySlice& slice) {
   std::size_t taken = 0;
   for (int count = 0; count < EntrySlice::kMaxEntries && cursor.next(entry); ++count) {
     const std::size_t end = unclaimed_.size() - cursor.bytes_left();
-    const bool directory = entry.type == DT_DIR;
-    if (count > 0 && (directory || end > slice.records.size())) break;
+    const bool perhaps_directory = entry.type == DT_DIR || entry.type == DT_UNKNOWN;
+    if (count > 0 && (perhaps_directory || end > slice.records.size())) break;
     taken = end;
-    if (directory) break;
+    if (perhaps_directory) break;
   }
   if (taken == 0) taken = unclaimed_.size();  // "." and ".." were the last ones
   slice.size = std::min(taken, slice.records.size());

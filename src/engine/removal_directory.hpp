@@ -16,7 +16,7 @@
 namespace reapctl::engine {
 
 /// A few entries of one directory, copied, so that the directory's buffer can be filled again meanwhile: either files
-/// or exactly one directory.
+/// or exactly one that may be a directory, so that whoever works on it opens one at most.
 struct EntrySlice {
   static constexpr int kMaxEntries = 16;
   alignas(8) std::array<std::byte, 4096> records;

@@ -15,7 +15,7 @@ namespace reapctl::engine {
 namespace {
 
 /// Blocks that unlinking this name will free. Where nothing is waited for this look costs a fifth of the whole removal,
-/// which a second thread makes up for; from a disk, it brings in the inode that unlinking needs anyway. Two threads
+/// which other threads make up for; from a disk, it brings in the inode that unlinking needs anyway. Two threads
 /// that unlink the last two names of a file at the same moment may each see the other's name; its blocks are then not
 /// counted.
 std::int64_t bytes_freed(int directory_fd, const char* name) {
@@ -41,18 +41,11 @@ std::size_t thread_limit() {
   return (files.rlim_cur - kOthers) / kEach;
 }
 
-/// Waiting threads hardly need a processor, and a disk answers many at once. Computing ones share two processors
-/// between two directories; more only wait for each other's locks.
-std::size_t threads_that_pay(WaitGauge::Finding finding) {
-  constexpr std::size_t kWaiting = 16;
-  constexpr std::size_t kComputing = 2;
-  switch (finding) {
-    case WaitGauge::Finding::none: return 1;
-    case WaitGauge::Finding::computing: return std::min<std::size_t>(kComputing, std::thread::hardware_concurrency());
-    case WaitGauge::Finding::waiting: return kWaiting;
-  }
-  return 1;
-}
+/// A disk or a server answers many at once, and who waits for it hardly needs a processor. In memory so many threads
+/// only wait for each other's locks, which costs a tenth and leaves them faster than one (tests/bench/delete).
+constexpr std::size_t kThreads = 16;
+/// Most directories are gone by then, and starting threads would only have delayed that.
+constexpr std::chrono::milliseconds kAlone(2);
 
 /// Opens a subdirectory for reading, whatever its mode, if we own it.
 sys::Result<sys::UniqueFd> open_in(const RemovalDirectory& directory, const char* name) {
@@ -83,7 +76,7 @@ void TreeRemover::run() {
   if (!fd) return progress_.add_error(name_, fd.error().code);
   root_ = std::make_shared<RemovalDirectory>(fd.take(), name_, nullptr);
   board_.add(root_);
-  work(true);
+  work(core::Clock::now() + kAlone);
   helpers_.clear();
 }
 
@@ -96,31 +89,28 @@ sys::Result<sys::UniqueFd> TreeRemover::open_root() const {
   return sys::open_named(named->get());
 }
 
-void TreeRemover::consider_helpers(WaitGauge::Finding finding) {
-  const std::size_t wanted = threads_that_pay(finding);
-  if (wanted <= helpers_.size() + 1) return;
-  const std::size_t allowed = std::min(wanted, thread_limit());
+void TreeRemover::start_helpers() {
+  const std::size_t threads = std::min(kThreads, thread_limit());
   try {
-    while (helpers_.size() + 1 < allowed) helpers_.emplace_back([this] { work(false); });
+    while (helpers_.size() + 1 < threads) helpers_.emplace_back([this] { work(std::nullopt); });
   } catch (const std::system_error&) {
     // A limit on threads: those that there are do it.
   }
   progress_.set_threads(static_cast<int>(helpers_.size()) + 1);
 }
 
-void TreeRemover::work(bool may_start_helpers) {
-  WaitGauge gauge;
+void TreeRemover::work(std::optional<core::TimePoint> alone_until) {
   EntrySlice slice;
   Ptr directory;
   while (!progress_.stopping()) {
-    if (directory == nullptr) {
-      if ((directory = next_directory()) == nullptr) return;
-      gauge.restart();
+    if (alone_until && core::Clock::now() >= *alone_until) {
+      start_helpers();
+      alone_until.reset();
     }
+    if (directory == nullptr && (directory = next_directory()) == nullptr) return;
     const auto claimed = directory->claim(slice);
     if (claimed && *claimed == RemovalDirectory::Claim::slice) {
       directory = work_on_slice(directory, slice);
-      if (may_start_helpers) consider_helpers(gauge.sample());
       continue;
     }
     if (claimed && *claimed == RemovalDirectory::Claim::ended) {

@@ -1,15 +1,16 @@
 #pragma once
 
+#include "core/time.hpp"
 #include "engine/removal_board.hpp"
 #include "engine/removal_directory.hpp"
 #include "engine/remover.hpp"
-#include "engine/wait_gauge.hpp"
 #include "sys/directory.hpp"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -30,8 +31,7 @@ namespace reapctl::engine {
 class TreeRemover {
  public:
   TreeRemover(int parent_fd, const std::string& name, const DirectoryIdentity& expected, RemovalProgress& progress);
-  /// Starts with the calling thread alone; others join when it turns out to be waiting most of the time. Returns when
-  /// all have ended.
+  /// Starts with the calling thread alone; others join when it takes longer than a moment. Returns when all have ended.
   void run();
 
   static constexpr int kMaxDepth = 16;
@@ -40,8 +40,8 @@ class TreeRemover {
   using Ptr = RemovalDirectory::Ptr;
 
   [[nodiscard]] sys::Result<sys::UniqueFd> open_root() const;
-  void consider_helpers(WaitGauge::Finding finding);
-  void work(bool may_start_helpers);
+  void start_helpers();
+  void work(std::optional<core::TimePoint> alone_until);
   [[nodiscard]] Ptr next_directory();
   [[nodiscard]] Ptr work_on_slice(const Ptr& directory, const EntrySlice& slice);
 

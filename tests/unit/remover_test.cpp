@@ -229,7 +229,7 @@ TEST_F(Remover, JobSaysOnItsEventfdThatItHasEnded) {
   const RemovalStats stats = job->take_result();
   EXPECT_TRUE(stats.complete);
   EXPECT_EQ(stats.counts.directories, 3);
-  EXPECT_EQ(stats.threads, 1);
+  EXPECT_GE(stats.threads, 1);
 }
 
 TEST_F(Remover, JobThatHangsIsLeftBehind) {
