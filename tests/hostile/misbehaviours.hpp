@@ -47,7 +47,8 @@ enum class Special {
   lost,           ///< once guard and supervisor are dead at one blow nothing tells that it was the run's, but a cgroup
   chain,          ///< a storm that a sweep, which adopts nobody, cannot outrun either; a cgroup ends it
   guard_stopped,  ///< nobody tells the supervisor: what is asked of the guard happens when it is continued
-  supervisor_frozen,  ///< what the supervisor should do happens when it is thawed; it does die of SIGKILL
+  supervisor_harassed,  ///< stopped all the time, and without a guard nobody continues it
+  supervisor_frozen,    ///< what the supervisor should do happens when it is thawed; it does die of SIGKILL
 };
 
 struct Misbehaviour {
@@ -100,7 +101,7 @@ struct Misbehaviour {
        {"child", "jailer"},
        Special::cgroup},
       {"StopsTheSupervisor", {"fork", "[", "setsid", "ready=child", "]", "stop-parent"}, {"child"}},
-      {"KeepsStoppingTheSupervisor", {"keep-stopping-parent"}, {}},
+      {"KeepsStoppingTheSupervisor", {"keep-stopping-parent"}, {}, Special::supervisor_harassed},
       {"StopsTheGuard", {"stop-grandparent"}, {}, Special::guard_stopped},
       {"FreezesTheSupervisor",
        {"parent-cgroup=@CGROUP/prison", "write=@CGROUP/prison/cgroup.freeze:1"},

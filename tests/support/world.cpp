@@ -164,7 +164,17 @@ bool stay_outside(pid_t first, const World& world) {
   return status == 0;
 }
 
+/// So many assertions of this test have failed.
+int failures() {
+  const testing::TestResult& result = *testing::UnitTest::GetInstance()->current_test_info()->result();
+  int failed = 0;
+  for (int i = 0; i < result.total_part_count(); ++i) failed += result.GetTestPartResult(i).failed() ? 1 : 0;
+  return failed;
+}
+
+/// 0 if all went well, for an exit status.
 int guarded(const std::function<bool()>& body) {
+  const int before = failures();
   bool fine = false;
   try {
     fine = body();
@@ -172,7 +182,7 @@ int guarded(const std::function<bool()>& body) {
     ADD_FAILURE() << error.what();
   }
   std::fflush(nullptr);
-  return fine && !testing::Test::HasFailure() ? 0 : 1;
+  return fine && failures() == before ? 0 : 1;
 }
 
 }  // namespace
