@@ -94,14 +94,9 @@ class Examination {
       report_.cgroup_controllers = words_of(*controllers);
     }
     has_cgroup_kill_ = ::faccessat(cgroup->fd(), "cgroup.kill", F_OK, 0) == 0;
-    // The process has been reaped; on some kernels it leaves the cgroup a moment later.
-    for (int tries = 0; tries < kTries && !cgroup->is_gone(); ++tries) {
-      const auto removed = cgroup->remove_some();
-      if (!removed && tries + 1 == kTries) {
-        report_.warnings.push_back("left behind: cannot " + removed.error().message());
-      } else if (!removed) {
-        (void)::usleep(kPauseUs);
-      }
+    cgroup->await_empty(core::TimePoint::max());  // within a second
+    if (const auto removed = cgroup->remove_some(); !removed) {
+      report_.warnings.push_back("left behind: cannot " + removed.error().message());
     }
     if (!started) {
       no_cgroup(started.error());
@@ -170,9 +165,6 @@ class Examination {
     report_.features.push_back(
         {.name = name, .works = works, .since = since != nullptr ? since : "", .purpose = std::move(purpose)});
   }
-
-  static constexpr int kTries = 200;
-  static constexpr useconds_t kPauseUs = 1000;
 
   const proc::ProcFs& proc_;
   const RegistryPlaces& places_;
