@@ -27,8 +27,13 @@ constexpr std::array kStopRows = {
     OptionRow{"name", 0, "NAME", kWhich, "All active runs of that name", false},
     OptionRow{"stop-timeout", 0, "DUR", kWhich, "Wait no longer than this [as long as the ladders take]", false}};
 
+constexpr std::array kDoctorRows = {kFormat, kJson};
+
 }  // namespace
 
+std::span<const OptionRow> doctor_option_rows() {
+  return kDoctorRows;
+}
 std::span<const OptionRow> list_option_rows() {
   return kListRows;
 }

@@ -2,7 +2,6 @@
 
 #include "proc/own_cgroup.hpp"
 #include "sys/cgroup.hpp"
-#include "sys/clone.hpp"
 #include "sys/pid_fd.hpp"
 
 #include <algorithm>
@@ -86,9 +85,6 @@ std::string cgroup_name(const std::string& run_id) {
 sys::Result<CgroupGround> find_cgroup_ground(const proc::ProcFs& proc) {
   const auto directories = proc::own_cgroup_directories(proc);
   if (!directories) return directories.error();
-  if (const int code = sys::clone_into_cgroup_error(); code != 0) {
-    return sys::Error{.code = code, .operation = "start a process inside of a cgroup (clone3)", .subject = {}};
-  }
   sys::Error error;
   for (const std::string& directory : *directories) {
     CgroupGround ground{.path = directory, .directory = sys::UniqueFd(::open(directory.c_str(), kNameDirectory))};
@@ -190,6 +186,15 @@ int RunCgroup::watch() {
   return events_.get();
 }
 
+void RunCgroup::await_empty(core::TimePoint deadline) {
+  deadline = std::min(deadline, core::Clock::now() + kLeaving);
+  pollfd changed{.fd = watch(), .events = POLLPRI, .revents = 0};
+  while (is_populated()) {
+    const auto left = std::chrono::ceil<core::Millis>(deadline - core::Clock::now());
+    if (left.count() <= 0 || ::poll(&changed, 1, static_cast<int>(left.count())) == 0) return;
+  }
+}
+
 void RunCgroup::kill() const {
   const auto killed = sys::write_control(directory_.get(), "cgroup.kill", "1");
   if (!killed && killed.error().code == ENOENT) kill_frozen();
@@ -259,12 +264,7 @@ sys::Result<void> remove_recorded_cgroup(const core::RunRecord& record, core::Ti
   }
   auto cgroup = RunCgroup::open_recorded(record);
   if (!cgroup) return cgroup.error();
-  pollfd changed{.fd = cgroup->watch(), .events = POLLPRI, .revents = 0};
-  while (cgroup->is_populated()) {  // who was killed may still be on his way out
-    const auto left =
-        std::chrono::ceil<core::Millis>(std::min(deadline, core::Clock::now() + kLeaving) - core::Clock::now());
-    if (left.count() <= 0 || ::poll(&changed, 1, static_cast<int>(left.count())) == 0) break;
-  }
+  cgroup->await_empty(deadline);
   while (core::Clock::now() < deadline) {
     const auto removed = cgroup->remove_some();
     if (!removed) return removed.error();

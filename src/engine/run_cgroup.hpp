@@ -24,7 +24,7 @@ struct CgroupGround {
 };
 
 /// Looks whether a cgroup can be made below our own, as far as that can be told without making one. Errors say why not:
-/// no cgroup v2, EACCES (it is not delegated to us), EROFS, ENOSYS or E2BIG (clone3 cannot do it).
+/// no cgroup v2, EACCES (it is not delegated to us), EROFS.
 [[nodiscard]] sys::Result<CgroupGround> find_cgroup_ground(const proc::ProcFs& proc);
 
 /// What would make possible what failed with this error, for people.
@@ -68,6 +68,9 @@ class RunCgroup {
 
   /// A frozen process hears no signal: thaws what the command has frozen of itself.
   void thaw() const;
+
+  /// Waits until nobody lives in it, a second at most: whoever has just ended may still be on his way out.
+  void await_empty(core::TimePoint deadline);
 
   /// Moves a process out of it, to where reapctl is, if it is in it: for reapctl itself, whom a command of root's may
   /// have put there.

@@ -38,7 +38,8 @@ void RunLoop::stopped() {
 /// A few hundred cgroups at a time: then signals and deadlines get their turn.
 void RunLoop::remove_cgroup() {
   if (resources_.cgroup) {
-    if (!report_.cgroup) report_.cgroup = resources_.cgroup->figures();
+    if (!report_.cgroup && plan_.report.kind != core::OutputTarget::Kind::none)
+      report_.cgroup = resources_.cgroup->figures();  // while there is something to read
     const auto removed = resources_.cgroup->remove_some();
     if (removed && !*removed) {
       if (cgroup_turn_.valid()) return;
