@@ -53,8 +53,10 @@ sys::Result<RunGround> prepare(const core::RunPlan& plan, const RunSetting& sett
     return error;
   }
   ground.die_with = die_with.take();
-  ground.registration.open(setting.run_id);
-  ground.registration.begin(initial_record(proc, plan, report));
+  if (proc.is_system()) {  // without, a record would name no process for certain
+    ground.registration.open(setting.run_id);
+    ground.registration.begin(initial_record(proc, plan, report));
+  }
   if (!plan.workdir.wanted) return ground;
   auto workdir = make_workdir(plan.workdir.base, setting.run_id);
   if (workdir) {
@@ -321,8 +323,13 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
 }  // namespace
 
 sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting, const RunObserver& observer) {
-  const proc::ProcFs proc;
   core::RunReport report;
+  if (!proc::ProcFs::is_usable()) {
+    report.warnings.emplace_back(
+        "/proc is missing or belongs to another PID namespace: the run is not on record, signals reach the children of "
+        "reapctl alone (orphans become such), and processes have no names here");
+  }
+  const proc::ProcFs proc = report.warnings.empty() ? proc::ProcFs() : proc::ProcFs::without_proc();
   report.run_id = setting.run_id;
   report.name = plan.name;
   report.argv = plan.argv;
