@@ -68,8 +68,10 @@ sys::Result<void> prepare(const core::RunPlan& plan, const RunSetting& setting, 
   if (!containment) return containment.error();
   core::RunRecord record = initial_record(proc, plan, report);
   if (containment->ground) record.cgroup = planned_cgroup(*containment->ground, setting.run_id);
-  ground.registration.open(setting.run_id);
-  ground.registration.begin(std::move(record));
+  if (proc.is_system()) {  // without, a record would name no process for certain
+    ground.registration.open(setting.run_id);
+    ground.registration.begin(std::move(record));
+  }
   if (plan.lock && !ground.registration.on_record()) {
     // Whoever takes the lock after a SIGKILL could not find what this run leaves.
     return sys::Error{.code = 0, .operation = "--lock: " + report.warnings.back(), .subject = {}};
@@ -402,8 +404,13 @@ sys::Result<std::optional<RunOutcome>> wait_before_start(const core::RunPlan& pl
 }  // namespace
 
 sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting, const RunObserver& observer) {
-  const proc::ProcFs proc;
   core::RunReport report;
+  if (!proc::ProcFs::is_usable()) {
+    report.warnings.emplace_back(
+        "/proc is missing or belongs to another PID namespace: the run is not on record, signals reach the children of "
+        "reapctl alone (orphans become such), and processes have no names here");
+  }
+  const proc::ProcFs proc = report.warnings.empty() ? proc::ProcFs() : proc::ProcFs::without_proc();
   report.run_id = setting.run_id;
   report.name = plan.name;
   report.argv = plan.argv;
