@@ -24,7 +24,7 @@ class SweepFixture : public testing::Test {
 
   /// A run whose command does `steps` and then says `role`.
   std::unique_ptr<Reapctl> start(const std::string& role, Args steps, Args options = {}) {
-    options.insert(options.begin(), {"run", "--report", "none", "--workdir-base", base_});
+    options.insert(options.begin(), {"run", "--contain", "subreaper", "--report", "none", "--workdir-base", base_});
     options.emplace_back("--");
     steps.push_back("ready=" + role);
     if (role.starts_with("stopped")) steps.emplace_back("stop-self");
@@ -32,8 +32,9 @@ class SweepFixture : public testing::Test {
     return std::make_unique<Reapctl>(Launch{.args = std::move(options), .env = environment_, .leaves_processes = true});
   }
 
-  /// Kills the reapctl of a run, all of it at one blow: neither sees the other die. The supervisor first, for the death of
-  /// his parent would orphan his process group, and the kernel continues what is stopped in such a group (setpgid(2)).
+  /// Kills the reapctl of a run, all of it at one blow: neither sees the other die. The supervisor first, for the death
+  /// of his parent would orphan his process group, and the kernel continues what is stopped in such a group
+  /// (setpgid(2)).
   static void orphan(Reapctl& reapctl, const Process& main) {
     const pid_t supervisor = supervisor_of(main);
     reapctl.send(SIGSTOP);
