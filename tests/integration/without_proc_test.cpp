@@ -75,7 +75,7 @@ TEST(WithoutProcAndPids, FindsWhoeverGotHisPidBeforeTheNumbersBeganAgain) {
   const Outcome outcome = run(std::move(launch));
   EXPECT_EQ(outcome.code(), 0) << outcome.err;
   EXPECT_EQ(outcome.out, "");
-  EXPECT_EQ(outcome.report["tree"]["leftovers"].size(), 1U) << outcome.report_text << outcome.err;
+  ASSERT_EQ(outcome.report["tree"]["leftovers"].size(), 1U) << outcome.report_text << outcome.err;
   EXPECT_GT(outcome.report["tree"]["leftovers"][0]["pid"], 370) << outcome.err;
 }
 
