@@ -55,8 +55,8 @@ class Guard {
   Guard(pid_t supervisor, sys::UniqueFd pid_fd, sys::UniqueFd socket)
       : supervisor_(supervisor), pid_fd_(std::move(pid_fd)), socket_(std::move(socket)) {}
 
-  /// Passes signals on until the supervisor has ended, and reaps it. Lets go of all descriptors but `keep`, its own,
-  /// and stderr.
+  /// Passes signals on until the supervisor has ended, and reaps it, unless it is done but for a thread that hangs.
+  /// Lets go of all descriptors but `keep`, its own, and stderr.
   [[nodiscard]] sys::Result<WatchEnd> watch(const SharedPage& page, std::vector<int> keep);
 
  private:

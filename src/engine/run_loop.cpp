@@ -58,7 +58,7 @@ void RunLoop::take_over(core::TimePoint began_at) {
 
 void RunLoop::run() {
   while (state_.phase != core::RunPhase::finished) {
-    const auto source = resources_.loop.wait(core::next_deadline(state_));
+    const auto source = resources_.loop.wait(next_wakeup());
     now_ = core::Clock::now();
     handle(source);
     const auto busy = std::chrono::duration_cast<std::chrono::microseconds>(core::Clock::now() - now_);
@@ -72,6 +72,7 @@ void RunLoop::run() {
 void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
   if (!source) {
     feed({.kind = core::RunEventKind::tick});
+    show_progress();
     return;
   }
   switch (static_cast<Source>(*source)) {
@@ -342,11 +343,28 @@ void RunLoop::remove() {
   const bool success =
       report_.exit && core::run_result(state_.stop, report_.exit, plan_.ok_exit) == core::RunResult::success;
   const int fd = cleanup_.start(success, now_);
-  if (fd >= 0 && resources_.loop.add(fd, EPOLLIN, kRemoval)) return;
+  if (fd >= 0 && resources_.loop.add(fd, EPOLLIN, kRemoval)) {
+    if (observer_.removal_progress) display_.emplace(now_);
+    return;
+  }
   removed(false);
 }
 
+void RunLoop::show_progress() {
+  if (!display_) return;
+  if (const auto line = display_->line(now_, cleanup_.files_removed())) observer_.removal_progress(*line);
+}
+
+std::optional<core::TimePoint> RunLoop::next_wakeup() const {
+  const auto deadline = core::next_deadline(state_);
+  if (!display_) return deadline;
+  return deadline ? std::min(*deadline, display_->next()) : display_->next();
+}
+
 void RunLoop::removed(bool abandoned) {
+  if (display_) observer_.removal_progress("");
+  display_.reset();
+  if (abandoned && resources_.page != nullptr) resources_.page->removal_abandoned.store(true);
   cleanup_.finish(abandoned, core::Clock::now());
   if (const auto workdir = cleanup_.report(); workdir && !workdir->kept) {
     emit(core::WorkdirEvent{.files = workdir->files, .bytes = workdir->bytes, .duration = workdir->duration});

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/plan.hpp"
+#include "core/removal_display.hpp"
 #include "core/report.hpp"
 #include "core/signal_policy.hpp"
 #include "core/supervision.hpp"
@@ -88,7 +89,9 @@ class RunLoop {
   void stopped();
   void remove();
   void removed(bool abandoned);
+  void show_progress();
   [[nodiscard]] core::Millis since_stop() const;
+  [[nodiscard]] std::optional<core::TimePoint> next_wakeup() const;
 
   template <class What>
   void emit(What what) const {
@@ -102,6 +105,7 @@ class RunLoop {
   Ledger& ledger_;
   core::RunReport& report_;
   Cleanup cleanup_;
+  std::optional<core::RemovalDisplay> display_;  ///< while a thread deletes
   core::RunState state_;
   std::deque<core::RunEvent> events_;  ///< what an action led to, handled before anything else
   core::TimePoint now_;                ///< of the event being handled

@@ -1,8 +1,10 @@
 #include "engine/spawn.hpp"
 
+#include "engine/remover.hpp"
 #include "sys/children.hpp"
 
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
@@ -154,6 +156,7 @@ int child_main(void* argument) {
 }  // namespace
 
 Spawned spawn(const SpawnRequest& request) {
+  assert(!removal_threads_exist());
   ChildPlan plan = make_plan(request);
   // CLONE_VM | CLONE_VFORK spares the copy of the page tables, the larger part of what a fork costs, and lets the
   // child tell in plain memory how far it came.
