@@ -47,6 +47,10 @@ void GuardLink::ask_to_stop() const {
   send(socket_.get(), {.kind = GuardMessage::Kind::stop});
 }
 
+void GuardLink::take_leave() const {
+  send(socket_.get(), {.kind = GuardMessage::Kind::leave});
+}
+
 void GuardLink::wake() const {
   (void)sys::send_signal(pid_fd_.get(), SIGCONT);
 }
@@ -60,14 +64,15 @@ void Guard::pass_on(const signalfd_siginfo& info) const {
   if (sys::is_stopped(supervisor_)) (void)sys::send_signal(pid_fd_.get(), SIGCONT);
 }
 
-bool Guard::on_message() const {
+/// Nothing at the end of the connection.
+std::optional<GuardMessage::Kind> Guard::on_message() const {
   const auto message = receive_from(socket_.get());
-  if (!message) return false;
+  if (!message) return std::nullopt;
   if (message->kind == GuardMessage::Kind::stop) {
     sys::stop_self();
     send(socket_.get(), {.kind = GuardMessage::Kind::resumed});
   }
-  return true;
+  return message->kind;
 }
 
 sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep) {
@@ -86,12 +91,13 @@ sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep
   std::optional<core::TimePoint> patience;
   while (!patience || core::Clock::now() < *patience) {
     const auto source = loop->wait(patience);
-    // A helper thread that hangs in the kernel keeps its process from ending, be it killed. The run does not wait.
-    if (!patience && page.done.load() && page.removal_abandoned.load()) patience = core::Clock::now() + kFarewell;
     if (source == kSignals) {
       if (const auto info = sys::next_signal(signal_fd->get())) pass_on(*info);
     } else if (source == kMessage) {
-      if (!on_message()) loop->remove(socket_.get());  // its other end is closed: he is about to end
+      const auto kind = on_message();
+      if (!kind) loop->remove(socket_.get());  // its other end is closed: he is about to end
+      // A thread that hangs in the kernel keeps its process from ending, be it killed. The run does not wait for it.
+      if (kind == GuardMessage::Kind::leave) patience = core::Clock::now() + kFarewell;
     } else if (source == kSupervisorEnded) {
       sys::wait_and_reap(supervisor_);
       return page.done.load() ? WatchEnd::supervisor_done : WatchEnd::supervisor_died;

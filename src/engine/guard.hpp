@@ -21,6 +21,7 @@ struct GuardMessage {
     signal,   ///< guard: this signal was sent to me
     resumed,  ///< guard: I have been continued after `stop`, or nothing stopped me
     stop,     ///< supervisor: the command has stopped, stop as well, the shell is waiting for it
+    leave,    ///< supervisor: all is done, but a thread of mine may hang in the kernel
   };
   Kind kind = Kind::signal;
   signalfd_siginfo signal{};
@@ -36,6 +37,8 @@ class GuardLink {
   [[nodiscard]] int socket() const { return socket_.get(); }
   [[nodiscard]] std::optional<GuardMessage> receive() const;
   void ask_to_stop() const;
+  /// The guard need not wait until this process has ended.
+  void take_leave() const;
   /// A guard that the command has stopped could not pass on the exit status.
   void wake() const;
   [[nodiscard]] pid_t pid() const { return pid_; }
@@ -61,7 +64,7 @@ class Guard {
 
  private:
   void pass_on(const signalfd_siginfo& info) const;
-  [[nodiscard]] bool on_message() const;
+  [[nodiscard]] std::optional<GuardMessage::Kind> on_message() const;
 
   pid_t supervisor_;
   sys::UniqueFd pid_fd_;

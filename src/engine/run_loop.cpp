@@ -110,7 +110,8 @@ void RunLoop::on_guard_message() {
   switch (message->kind) {
     case GuardMessage::Kind::signal: on_signal(message->signal); break;
     case GuardMessage::Kind::resumed: continue_main(); break;
-    case GuardMessage::Kind::stop: break;  // ours to send
+    case GuardMessage::Kind::stop:
+    case GuardMessage::Kind::leave: break;  // ours to send
   }
 }
 
@@ -364,7 +365,6 @@ std::optional<core::TimePoint> RunLoop::next_wakeup() const {
 void RunLoop::removed(bool abandoned) {
   if (display_) observer_.removal_progress("");
   display_.reset();
-  if (abandoned && resources_.page != nullptr) resources_.page->removal_abandoned.store(true);
   cleanup_.finish(abandoned, core::Clock::now());
   if (const auto workdir = cleanup_.report(); workdir && !workdir->kept) {
     emit(core::WorkdirEvent{.files = workdir->files, .bytes = workdir->bytes, .duration = workdir->duration});

@@ -3,6 +3,7 @@
 #include "core/exit_status.hpp"
 #include "core/signal_policy.hpp"
 #include "engine/guard.hpp"
+#include "engine/remover.hpp"
 #include "engine/run_facts.hpp"
 #include "engine/run_loop.hpp"
 #include "engine/shared_page.hpp"
@@ -211,6 +212,7 @@ RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const Ru
                   resources.page != nullptr ? &resources.page->report : nullptr);
   if (resources.page != nullptr) resources.page->done.store(true);
   if (resources.guard) resources.guard->wake();
+  if (resources.guard && removal_threads_exist()) resources.guard->take_leave();
   return outcome;
 }
 
