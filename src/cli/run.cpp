@@ -10,8 +10,10 @@
 #include "report/record_json.hpp"
 #include "report/text.hpp"
 #include "sys/signals.hpp"
+#include "sys/terminal.hpp"
 
 #include <string>
+#include <unistd.h>
 #include <utility>
 
 namespace reapctl::cli {
@@ -67,11 +69,15 @@ int run_command(const Invocation& invocation) {
 
   const bool verbose = invocation.given.has("verbose");
   engine::RunObserver observer;
+  sys::StatusLine status_line(::getpgrp());
+  observer.removal_progress = [&](std::string_view line) { status_line.show(line); };
   if (event_output->wanted() || verbose) {
     observer.event = [&](const core::Event& event) {
       const std::string line = report::to_json(event, plan->report_args);
       if (event_output->wanted()) event_output->write(line);
-      if (verbose) say(line);
+      if (!verbose) return;
+      status_line.show("");
+      say(line);
     };
   }
   observer.interrupt_hint = [] { say("once more to stop everything"); };

@@ -21,6 +21,7 @@ struct GuardMessage {
     signal,   ///< guard: this signal was sent to me
     resumed,  ///< guard: I have been continued after `stop`, or nothing stopped me
     stop,     ///< supervisor: the command has stopped, stop as well, the shell is waiting for it
+    leave,    ///< supervisor: all is done, but a thread of mine may hang in the kernel
   };
   Kind kind = Kind::signal;
   signalfd_siginfo signal{};
@@ -36,6 +37,8 @@ class GuardLink {
   [[nodiscard]] int socket() const { return socket_.get(); }
   [[nodiscard]] std::optional<GuardMessage> receive() const;
   void ask_to_stop() const;
+  /// The guard need not wait until this process has ended.
+  void take_leave() const;
   /// A guard that the command has stopped could not pass on the exit status.
   void wake() const;
   [[nodiscard]] pid_t pid() const { return pid_; }
@@ -55,13 +58,13 @@ class Guard {
   Guard(pid_t supervisor, sys::UniqueFd pid_fd, sys::UniqueFd socket)
       : supervisor_(supervisor), pid_fd_(std::move(pid_fd)), socket_(std::move(socket)) {}
 
-  /// Passes signals on until the supervisor has ended, and reaps it. Lets go of all descriptors but `keep`, its own,
-  /// and stderr.
+  /// Passes signals on until the supervisor has ended, and reaps it, unless it is done but for a thread that hangs.
+  /// Lets go of all descriptors but `keep`, its own, and stderr.
   [[nodiscard]] sys::Result<WatchEnd> watch(const SharedPage& page, std::vector<int> keep);
 
  private:
   void pass_on(const signalfd_siginfo& info) const;
-  [[nodiscard]] bool on_message() const;
+  [[nodiscard]] std::optional<GuardMessage::Kind> on_message() const;
 
   pid_t supervisor_;
   sys::UniqueFd pid_fd_;

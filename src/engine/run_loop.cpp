@@ -60,7 +60,7 @@ void RunLoop::run() {
   while (state_.phase != core::RunPhase::finished) {
     // Nobody sends word of the children that a bounded drain has left: SIGCHLD came once for all of them.
     const bool reap_on = unreaped_;
-    const auto source = resources_.loop.wait(reap_on ? now_ : core::next_deadline(state_));
+    const auto source = resources_.loop.wait(reap_on ? now_ : next_wakeup());
     now_ = core::Clock::now();
     handle(source);
     if (reap_on) reap();
@@ -76,6 +76,7 @@ void RunLoop::run() {
 void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
   if (!source) {
     feed({.kind = core::RunEventKind::tick});
+    show_progress();
     return;
   }
   switch (static_cast<Source>(*source)) {
@@ -115,7 +116,8 @@ void RunLoop::on_guard_message() {
   switch (message->kind) {
     case GuardMessage::Kind::signal: on_signal(message->signal); break;
     case GuardMessage::Kind::resumed: continue_main(); break;
-    case GuardMessage::Kind::stop: break;  // ours to send
+    case GuardMessage::Kind::stop:
+    case GuardMessage::Kind::leave: break;  // ours to send
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/plan.hpp"
+#include "core/removal_display.hpp"
 #include "core/report.hpp"
 #include "core/signal_policy.hpp"
 #include "core/supervision.hpp"
@@ -109,7 +110,9 @@ class RunLoop {
   void remove_workdir();
   void note_cgroup();
   void removed(bool abandoned);
+  void show_progress();
   [[nodiscard]] core::Millis since_stop() const;
+  [[nodiscard]] std::optional<core::TimePoint> next_wakeup() const;
 
   template <class What>
   void emit(What what) const {
@@ -126,6 +129,7 @@ class RunLoop {
   bool cgroup_unwatched_ = false;
   sys::UniqueFd cgroup_turn_;   ///< always readable, while parts of the cgroup wait to be removed
   std::string cgroup_problem_;  ///< why it could not be removed
+  std::optional<core::RemovalDisplay> display_;  ///< while a thread deletes
   core::RunState state_;
   std::deque<core::RunEvent> events_;  ///< what an action led to, handled before anything else
   core::TimePoint now_;                ///< of the event being handled

@@ -5,6 +5,7 @@
 #include "engine/containment.hpp"
 #include "engine/guard.hpp"
 #include "engine/prelude.hpp"
+#include "engine/remover.hpp"
 #include "engine/run_facts.hpp"
 #include "engine/run_ground.hpp"
 #include "engine/run_loop.hpp"
@@ -135,6 +136,7 @@ RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const Ru
                   resources.page != nullptr ? &resources.page->report : nullptr);
   if (resources.page != nullptr) resources.page->done.store(true);
   if (resources.guard) resources.guard->wake();
+  if (resources.guard && removal_threads_exist()) resources.guard->take_leave();
   return outcome;
 }
 

@@ -10,14 +10,17 @@
 #include "sys/signals.hpp"
 
 #include <functional>
+#include <string_view>
 #include <vector>
 
 namespace reapctl::engine {
 
-/// What the runner tells while it runs. Either function may be empty.
+/// What the runner tells while it runs. Each function may be empty.
 struct RunObserver {
   std::function<void(const core::Event&)> event;
   std::function<void()> interrupt_hint;  ///< the second ^C in a row was typed
+  /// A deletion takes long: this line replaces the one before, an empty one ends it.
+  std::function<void(std::string_view line)> removal_progress;
 };
 
 /// What the runner needs of its caller besides the plan.

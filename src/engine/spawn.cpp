@@ -1,9 +1,11 @@
 #include "engine/spawn.hpp"
 
+#include "engine/remover.hpp"
 #include "sys/children.hpp"
 #include "sys/clone.hpp"
 
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
@@ -155,6 +157,7 @@ int child_main(void* argument) {
 }  // namespace
 
 Spawned spawn(const SpawnRequest& request) {
+  assert(!removal_threads_exist());
   ChildPlan plan = make_plan(request);
   alignas(16) static std::array<std::byte, 64 * 1024> stack;
   auto cloned = request.cgroup_fd >= 0 ? sys::clone_child_into(request.cgroup_fd, child_main, &plan, stack)
