@@ -145,6 +145,14 @@ struct WorkdirReport {
   int errors_total = 0;
 };
 
+/// What the command wrote, with --tail.
+struct OutputReport {
+  std::string stdout_tail;
+  std::string stderr_tail;
+  std::int64_t stdout_bytes = 0;  ///< all of it
+  std::int64_t stderr_bytes = 0;
+};
+
 struct LoopReport {
   std::int64_t max_stall_us = 0;
   std::int64_t wakeups = 0;
@@ -173,6 +181,7 @@ struct RunReport {
   std::string containment_why;  ///< why this mode, when another was asked for or better; may be empty
   std::optional<WorkdirReport> workdir;
   LoopReport loop;
+  std::optional<OutputReport> output;
   std::vector<std::string> warnings;
 };
 

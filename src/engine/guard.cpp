@@ -41,6 +41,10 @@ void GuardLink::ask_to_stop() const {
   send(socket_.get(), {.kind = GuardMessage::Kind::stop});
 }
 
+void GuardLink::tell_output_gone() const {
+  send(socket_.get(), {.kind = GuardMessage::Kind::output_gone});
+}
+
 void GuardLink::wake() const {
   (void)sys::send_signal(pid_fd_.get(), SIGCONT);
 }
@@ -54,17 +58,19 @@ void Guard::pass_on(const signalfd_siginfo& info) const {
   if (sys::is_stopped(supervisor_)) (void)sys::send_signal(pid_fd_.get(), SIGCONT);
 }
 
-bool Guard::on_message() const {
+bool Guard::on_message(const std::function<void()>& output_gone) const {
   const auto message = receive_from(socket_.get());
   if (!message) return false;
   if (message->kind == GuardMessage::Kind::stop) {
     sys::stop_self();
     send(socket_.get(), {.kind = GuardMessage::Kind::resumed});
   }
+  if (message->kind == GuardMessage::Kind::output_gone) output_gone();
   return true;
 }
 
-sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep) {
+sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep,
+                                   const std::function<void()>& output_gone) {
   auto loop = sys::EventLoop::create();
   if (!loop) return loop.error();
   auto signal_fd = sys::open_signal_fd();
@@ -82,7 +88,7 @@ sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep
     if (source == kSignals) {
       if (const auto info = sys::next_signal(signal_fd->get())) pass_on(*info);
     } else if (source == kMessage) {
-      if (!on_message()) loop->remove(socket_.get());  // its other end is closed: he is about to end
+      if (!on_message(output_gone)) loop->remove(socket_.get());  // its other end is closed: he is about to end
     } else if (source == kSupervisorEnded) {
       break;
     }

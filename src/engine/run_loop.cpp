@@ -74,6 +74,10 @@ void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
     feed({.kind = core::RunEventKind::tick});
     return;
   }
+  if (*source >= kOutput) {
+    on_output(*source);
+    return;
+  }
   switch (static_cast<Source>(*source)) {
     case kSignals: on_own_signal(); break;
     case kGuardMessage: on_guard_message(); break;
@@ -88,7 +92,13 @@ void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
       feed({.kind = core::RunEventKind::die_with});
       break;
     case kRemoval: removed(false); break;
+    case kOutput: break;
   }
+}
+
+/// The pipe of a reader who is gone breaks for the command when both of us have let go of it.
+void RunLoop::on_output(sys::EventLoop::Tag tag) {
+  if (resources_.pump->handle(resources_.loop, tag) && resources_.guard) resources_.guard->tell_output_gone();
 }
 
 // --- signals
@@ -109,7 +119,8 @@ void RunLoop::on_guard_message() {
   switch (message->kind) {
     case GuardMessage::Kind::signal: on_signal(message->signal); break;
     case GuardMessage::Kind::resumed: continue_main(); break;
-    case GuardMessage::Kind::stop: break;  // ours to send
+    case GuardMessage::Kind::stop:
+    case GuardMessage::Kind::output_gone: break;  // ours to send
   }
 }
 

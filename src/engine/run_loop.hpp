@@ -13,6 +13,7 @@
 #include "engine/runner.hpp"
 #include "engine/shared_page.hpp"
 #include "engine/spawn.hpp"
+#include "engine/tail_pump.hpp"
 #include "engine/tree.hpp"
 #include "engine/workdir.hpp"
 #include "sys/children.hpp"
@@ -37,11 +38,20 @@ struct RunResources {
   core::SignalContext signals;
   std::optional<GuardLink> guard;  ///< while it lives
   SharedPage* page = nullptr;      ///< with a guard
+  TailPump* pump = nullptr;        ///< with --tail
   Spawned main;                    ///< pid -1 until it is started, and when that failed
 };
 
 /// What the loop can wait for.
-enum Source : sys::EventLoop::Tag { kSignals, kGuardMessage, kGuardEnded, kMainEnded, kDieWith, kRemoval };
+enum Source : sys::EventLoop::Tag {
+  kSignals,
+  kGuardMessage,
+  kGuardEnded,
+  kMainEnded,
+  kDieWith,
+  kRemoval,
+  kOutput,  ///< and the three behind it
+};
 
 /// The one loop of a run: descriptor or deadline -> RunEvent -> core::step -> RunAction -> perform. Writes what it
 /// sees into the report.
@@ -68,6 +78,7 @@ class RunLoop {
 
   void on_own_signal();
   void on_guard_message();
+  void on_output(sys::EventLoop::Tag tag);
   void on_signal(const signalfd_siginfo& info);
   void stop_requested(const signalfd_siginfo& info);
   void forward(const signalfd_siginfo& info);

@@ -30,6 +30,7 @@ struct RunGround {
   NamedLock lock;
   Registration registration;
   std::optional<Workdir> workdir;
+  std::optional<TailPump> pump;
   core::SignalContext signals;
   pid_t known_as = 0;  ///< the process that the caller knows, and its parent and group
   pid_t parent = 0;
@@ -43,6 +44,7 @@ sys::Result<RunGround> lay_ground(const core::RunPlan& plan, const RunSetting& s
       .lock = {},
       .registration = Registration({.chosen = plan.registry}, *setting.record_codec, report.warnings),
       .workdir = {},
+      .pump = {},
       .signals = {.shared_group = sys::has_controlling_terminal(), .session_leader = ::getsid(0) == ::getpid()},
       .known_as = ::getpid(),
       .parent = ::getppid(),
@@ -66,6 +68,16 @@ sys::Result<void> prepare(const core::RunPlan& plan, const RunSetting& setting, 
   if (plan.lock && !ground.registration.on_record()) {
     // Whoever takes the lock after a SIGKILL could not find what this run leaves.
     return sys::Error{.code = 0, .operation = "--lock: " + report.warnings.back(), .subject = {}};
+  }
+  if (plan.tail_bytes > 0 && setting.held == nullptr) {
+    auto pump = TailPump::open(plan.tail_bytes);
+    if (!pump) {
+      ground.registration.remove();
+      sys::Error error = pump.error();
+      error.operation.insert(0, "--tail: cannot ");
+      return error;
+    }
+    ground.pump.emplace(pump.take());
   }
   if (!plan.workdir.wanted) return {};
   auto workdir = make_workdir(plan.workdir.base, setting.run_id);
@@ -94,6 +106,7 @@ sys::Result<RunResources> make_resources(RunGround& ground, std::optional<GuardL
   if (added && guard) added = loop->add(guard->socket(), EPOLLIN, kGuardMessage);
   if (added && guard) added = loop->add(guard->pid_fd(), EPOLLIN, kGuardEnded);
   if (!added) return added.error();
+  if (ground.pump) ground.pump->watch(*loop, kOutput);
   return RunResources{.loop = loop.take(),
                       .signal_fd = signal_fd.take(),
                       .die_with = std::move(ground.die_with),
@@ -103,6 +116,7 @@ sys::Result<RunResources> make_resources(RunGround& ground, std::optional<GuardL
                       .signals = ground.signals,
                       .guard = std::move(guard),
                       .page = page,
+                      .pump = ground.pump ? &*ground.pump : nullptr,
                       .main = {}};
 }
 
@@ -115,6 +129,11 @@ void let_go(const RunResources& resources, std::vector<int> keep, std::vector<st
   keep.insert(keep.end(), registered.begin(), registered.end());
   const std::vector<int> locked = resources.lock.descriptors();
   keep.insert(keep.end(), locked.begin(), locked.end());
+  if (resources.pump != nullptr) {
+    resources.pump->close_command_ends();
+    const std::vector<int> pumped = resources.pump->descriptors();
+    keep.insert(keep.end(), pumped.begin(), pumped.end());
+  }
   if (resources.workdir) keep.insert(keep.end(), {resources.workdir->base.get(), resources.workdir->directory.get()});
   if (resources.guard) keep.insert(keep.end(), {resources.guard->pid_fd(), resources.guard->socket()});
   if (auto released = sys::release_inherited(std::move(keep), resources.loop.epoll_fd()); !released) {
@@ -145,6 +164,12 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunRes
       .group = group,
       .pid_out = resources.page != nullptr ? &resources.page->main_pid : nullptr,
       .no_new_privs = plan.no_new_privs,
+      .stdout_fd = setting.held != nullptr     ? setting.held->command_stdout()
+                   : resources.pump != nullptr ? resources.pump->command_stdout()
+                                               : -1,
+      .stderr_fd = setting.held != nullptr     ? setting.held->command_stderr()
+                   : resources.pump != nullptr ? resources.pump->command_stderr()
+                                               : -1,
       .directory_fd = resources.workdir && plan.workdir.use_as_cwd ? resources.workdir->directory.get() : -1,
       .close_fds = {},
       .note = resources.registration.main_note(),
@@ -212,6 +237,12 @@ GiveUp give_up_when_asked(const core::RunPlan& plan, const RunResources& resourc
 RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const RunGround& ground, const RunLoop& loop,
                   const Ledger& ledger, RunResources& resources, core::RunReport& report) {
   sign_off(resources.registration, loop, ledger);
+  if (resources.pump != nullptr) {
+    report.output =
+        resources.pump->finish(give_up_when_asked(plan, resources), loop.state().stop_deadline, report.warnings);
+  } else if (setting.held != nullptr && plan.tail_bytes > 0) {
+    report.output = setting.held->tails(plan.tail_bytes);
+  }
   conclude(plan, loop.state(), ledger, report);
   report.ended_at = std::chrono::system_clock::now();
   report.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - ground.began_at);
@@ -327,7 +358,12 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
   const std::vector<int> locked = ground.lock.descriptors();
   keep.insert(keep.end(), locked.begin(), locked.end());
   if (ground.workdir) keep.insert(keep.end(), {ground.workdir->base.get(), ground.workdir->directory.get()});
-  const auto end = sides->guard->watch(**page, std::move(keep));
+  if (ground.pump) {
+    ground.pump->close_command_ends();
+    const std::vector<int> pumped = ground.pump->descriptors();
+    keep.insert(keep.end(), pumped.begin(), pumped.end());
+  }
+  const auto end = sides->guard->watch(**page, std::move(keep), [&] { ground.pump->close_gone(); });
   if (!end) return end.error();
   if (*end == WatchEnd::supervisor_died) {
     return take_over(plan, setting, observer, ground, **page, proc, tree, report);
