@@ -333,7 +333,7 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
   return finish(plan, setting, ground, loop, ledger, *resources, report);
 }
 
-/// The run with two processes; returns in both.
+/// The run with two processes; returns in the guard.
 sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& setting, const RunObserver& observer,
                                 RunGround& ground, const proc::ProcFs& proc, Tree& tree, core::RunReport& report) {
   auto page = make_shared_page();
@@ -346,10 +346,10 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
     Tree own_tree(proc, cookie(setting.run_id));
     auto outcome =
         supervise(plan, setting, observer, ground, std::move(sides->link), page->get(), proc, own_tree, report);
-    if (!outcome) {  // our caller says why; there is nothing for the guard to take over
-      (*page)->exit_code.store(core::kExitFailure);
-      (*page)->done.store(true);
-    }
+    if (outcome) ::_exit(0);  // it is all written, and the guard knows the exit code
+    // Our caller says why; there is nothing for the guard to take over.
+    (*page)->exit_code.store(core::kExitFailure);
+    (*page)->done.store(true);
     return outcome;
   }
   std::vector<int> keep = setting.keep_open;
