@@ -69,7 +69,7 @@ void explain_no_start(const core::RunReport& report, const core::RunPlan& plan) 
   if (plan.quiet_on_success) return;
   if (plan.report.descriptor == 2 && plan.report_format == core::ReportFormat::text) return;
   if (report.result == core::RunResult::overlap && plan.report.kind != core::OutputTarget::Kind::none) {
-    say("run: " + report.warnings.back());
+    say("run: " + report::printable(report.warnings.back()));
   }
   if (!report.exit || report.exit->kind != core::ExitKind::not_started) return;
   const sys::Error why{.code = report.exit->failed_errno, .operation = report.exit->failed_stage, .subject = {}};

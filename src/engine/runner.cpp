@@ -1,7 +1,7 @@
 #include "engine/runner.hpp"
 
 #include "core/exit_status.hpp"
-#include "core/signal_policy.hpp"
+#include "engine/give_up.hpp"
 #include "engine/guard.hpp"
 #include "engine/prelude.hpp"
 #include "engine/run_facts.hpp"
@@ -120,19 +120,20 @@ sys::Result<RunResources> make_resources(RunGround& ground, std::optional<GuardL
                       .main = {}};
 }
 
+void append(std::vector<int>& to, const std::vector<int>& more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
 /// After the start nothing that the command was given is held open by us: readers and writers of its pipes see what
 /// they would see without us.
 void let_go(const RunResources& resources, std::vector<int> keep, std::vector<std::string>& warnings) {
   keep.insert(keep.end(), {resources.loop.epoll_fd(), resources.signal_fd.get(), resources.die_with.fd,
                            resources.main.pid_fd.get()});
-  const std::vector<int> registered = resources.registration.descriptors();
-  keep.insert(keep.end(), registered.begin(), registered.end());
-  const std::vector<int> locked = resources.lock.descriptors();
-  keep.insert(keep.end(), locked.begin(), locked.end());
+  append(keep, resources.registration.descriptors());
+  append(keep, resources.lock.descriptors());
   if (resources.pump != nullptr) {
     resources.pump->close_command_ends();
-    const std::vector<int> pumped = resources.pump->descriptors();
-    keep.insert(keep.end(), pumped.begin(), pumped.end());
+    append(keep, resources.pump->descriptors());
   }
   if (resources.workdir) keep.insert(keep.end(), {resources.workdir->base.get(), resources.workdir->directory.get()});
   if (resources.guard) keep.insert(keep.end(), {resources.guard->pid_fd(), resources.guard->socket()});
@@ -209,28 +210,6 @@ void conclude(const core::RunPlan& plan, const core::RunState& state, const Ledg
   }
   report.result = core::run_result(state.stop, report.exit, plan.ok_exit);
   report.exit_code = core::exit_code(report.result, report.exit, plan.ok_exit, report.tree.survivors_total > 0);
-}
-
-/// For as long as the report waits for its reader: a request to stop ends the wait, a resized window does not.
-GiveUp give_up_when_asked(const core::RunPlan& plan, const RunResources& resources) {
-  const auto asks = [&](const signalfd_siginfo& info) {
-    const auto use =
-        core::classify({.number = static_cast<int>(info.ssi_signo), .from_kernel = info.ssi_code == SI_KERNEL},
-                       resources.signals, plan);
-    if (sys::is_ignored(static_cast<int>(info.ssi_signo))) return false;
-    return use == core::SignalUse::stop || use == core::SignalUse::typed_interrupt;
-  };
-  if (!resources.guard) {
-    return {.fd = resources.signal_fd.get(), .asked = [asks, &resources] {
-              const auto info = sys::next_signal(resources.signal_fd.get());
-              return info && asks(*info);
-            }};
-  }
-  // While the guard lives, a request comes from him; when he is gone nobody could make one.
-  return {.fd = resources.guard->socket(), .asked = [asks, &resources] {
-            const auto message = resources.guard->receive();
-            return !message || (message->kind == GuardMessage::Kind::signal && asks(message->signal));
-          }};
 }
 
 /// The end of a run, in whichever process has it: the report, and what to exit with.
@@ -353,15 +332,12 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
     return outcome;
   }
   std::vector<int> keep = setting.keep_open;
-  const std::vector<int> registered = ground.registration.descriptors();
-  keep.insert(keep.end(), registered.begin(), registered.end());
-  const std::vector<int> locked = ground.lock.descriptors();
-  keep.insert(keep.end(), locked.begin(), locked.end());
+  append(keep, ground.registration.descriptors());
+  append(keep, ground.lock.descriptors());
   if (ground.workdir) keep.insert(keep.end(), {ground.workdir->base.get(), ground.workdir->directory.get()});
   if (ground.pump) {
     ground.pump->close_command_ends();
-    const std::vector<int> pumped = ground.pump->descriptors();
-    keep.insert(keep.end(), pumped.begin(), pumped.end());
+    append(keep, ground.pump->descriptors());
   }
   const auto end = sides->guard->watch(**page, std::move(keep), [&] { ground.pump->close_gone(); });
   if (!end) return end.error();
@@ -369,34 +345,6 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
     return take_over(plan, setting, observer, ground, **page, proc, tree, report);
   }
   return RunOutcome{.exit_code = (*page)->exit_code.load(), .die_of_interrupt = (*page)->die_of_interrupt.load()};
-}
-
-/// What comes before the run: nullopt when it may begin, else it is over.
-sys::Result<std::optional<RunOutcome>> wait_before_start(const core::RunPlan& plan, const RunSetting& setting,
-                                                         const proc::ProcFs& proc, RunGround& ground,
-                                                         core::RunReport& report) {
-  Prelude prelude(plan, *setting.record_codec, proc, setting.run_id, report);
-  const auto end = prelude.run(ground.die_with, ground.signals);
-  if (!end) {
-    sys::Error error = end.error();
-    error.operation.insert(0, error.code != 0 ? "--lock: cannot " : "--lock: ");
-    return error;
-  }
-  if (*end == Prelude::End::go_on) {
-    ground.lock = prelude.take_lock();
-    return std::optional<RunOutcome>();
-  }
-  const bool overlap = *end == Prelude::End::overlap;
-  report.result = overlap ? core::RunResult::overlap : core::RunResult::stopped;
-  report.exit_code =
-      overlap ? core::overlap_exit_code(plan.lock->on_overlap) : core::exit_code_before_start(report.stop->signal);
-  add_surroundings(proc, ground.known_as, ground.parent, report);
-  report.ended_at = std::chrono::system_clock::now();
-  report.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - ground.began_at);
-  setting.deliver(report, prelude.give_up(), nullptr);
-  return std::optional(
-      RunOutcome{.exit_code = report.exit_code,
-                 .die_of_interrupt = !overlap && ground.signals.shared_group && report.stop->signal == SIGINT});
 }
 
 }  // namespace
@@ -416,9 +364,15 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   auto ground = lay_ground(plan, setting, report);
   if (!ground) return ground.error();
   if (plan.lock || plan.splay > core::Millis::zero()) {
-    auto over = wait_before_start(plan, setting, proc, *ground, report);
-    if (!over) return over.error();
-    if (*over) return **over;
+    const RunScene scene{.die_with = ground->die_with,
+                         .signals = ground->signals,
+                         .known_as = ground->known_as,
+                         .parent = ground->parent,
+                         .began_at = ground->began_at};
+    auto lock = wait_before_start(plan, setting, proc, scene, report);
+    if (!lock) return lock.error();
+    if (!lock->has_value()) return outcome_before_start(report, ground->signals);
+    ground->lock = std::move(**lock);
   }
   if (auto prepared = prepare(plan, setting, proc, *ground, report); !prepared) return prepared.error();
   const std::string workdir = ground->workdir ? ground->workdir->path : std::string();
