@@ -33,6 +33,10 @@ constexpr std::array kRows = {
     OptionRow{"die-with", 0, "WHOM", kStopping, "Run the ladder when parent, a PID or the writer of stdin is gone",
               false},
     OptionRow{"ok-exit", 0, "CODE|SIG,...", kStopping, "What counts as success besides 0 and becomes exit 0", false},
+    OptionRow{"contain", 0, "MODE", kContainment,
+              "subreaper: by descent; cgroup: also by a cgroup v2 of its own; auto: with one where it can be had, see "
+              "reapctl doctor [auto]",
+              true},
     OptionRow{"no-guard", 0, "", kContainment, "Without the second reapctl process that survives SIGKILL of the first",
               false},
     OptionRow{"no-new-privs", 0, "", kContainment, "The command can't gain privileges", false},

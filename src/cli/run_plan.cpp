@@ -175,6 +175,11 @@ class PlanMaker {
   }
 
   void containment() {
+    if (const auto value = given_.last("contain")) {
+      plan_.contain = choice<core::ContainMode>(*value, {{"auto", core::ContainMode::automatic},
+                                                         {"subreaper", core::ContainMode::subreaper},
+                                                         {"cgroup", core::ContainMode::cgroup}});
+    }
     plan_.guard = !given_.has("no-guard") && guard_by_environment();
     plan_.no_new_privs = given_.has("no-new-privs");
     const auto value = given_.last("close-fds");

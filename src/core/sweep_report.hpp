@@ -23,7 +23,7 @@ struct SweptProcess {
   std::string user;
   std::string run_id;  ///< empty: found by --match-*
   std::string name;
-  std::vector<std::string> identified_by;  ///< cookie, recorded, descendant, match-env, …
+  std::vector<std::string> identified_by;  ///< recorded, cgroup, cookie, descendant, match-env, …
   std::string owner_verdict;
   std::string died_of;          ///< the last signal before it was gone: "INT"; empty when it went by itself
   std::optional<Millis> after;  ///< from the request to its end; nullopt while it lives
@@ -40,7 +40,8 @@ struct SweptRun {
   std::vector<pid_t> reapctl_pids;
   std::optional<WallTime> started_at;
   std::optional<Origin> origin;
-  std::string workdir;  ///< that is to go; empty for none
+  std::string cgroup;   ///< that is to go; empty for none
+  std::string workdir;  ///< likewise
   std::int64_t workdir_files = 0;
   std::int64_t workdir_bytes = 0;
   std::vector<std::string> remove;
@@ -52,7 +53,7 @@ struct SweptRun {
 
 /// A file or directory that went.
 struct RemovedItem {
-  std::string kind;  ///< "workdir", "path", "record"
+  std::string kind;  ///< "cgroup", "workdir", "path", "record"
   std::string path;
   std::string run_id;
   std::int64_t files = 0;

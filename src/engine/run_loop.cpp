@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <csignal>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 namespace reapctl::engine {
 namespace {
@@ -51,21 +52,24 @@ void RunLoop::take_over(core::TimePoint began_at) {
     state_.stop_deadline = core::TimePoint(std::chrono::nanoseconds(deadline_ns));
   }
   state_.main_alive = resources_.main.pid > 0;
-  while (!reap_ended() && tree_.living().empty()) {
-  }
+  reap_backlog();
   feed({.kind = core::RunEventKind::taken_over, .tree_empty = tree_empty(), .main_alive = state_.main_alive});
 }
 
 void RunLoop::run() {
   while (state_.phase != core::RunPhase::finished) {
-    const auto source = resources_.loop.wait(core::next_deadline(state_));
+    // Nobody sends word of the children that a bounded drain has left: SIGCHLD came once for all of them.
+    const bool reap_on = unreaped_;
+    const auto source = resources_.loop.wait(reap_on ? now_ : core::next_deadline(state_));
     now_ = core::Clock::now();
     handle(source);
+    if (reap_on) reap();
     const auto busy = std::chrono::duration_cast<std::chrono::microseconds>(core::Clock::now() - now_);
     report_.loop.max_stall_us = std::max(report_.loop.max_stall_us, std::int64_t{busy.count()});
     ++report_.loop.wakeups;
   }
   if (!state_.released) ledger_.note_survivors();
+  note_cgroup();
   report_.workdir = cleanup_.report();
 }
 
@@ -91,6 +95,8 @@ void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
       resources_.loop.remove(resources_.die_with.fd);
       feed({.kind = core::RunEventKind::die_with});
       break;
+    case kCgroupChanged: on_cgroup_changed(); break;
+    case kCgroupRemoval: remove_cgroup(); break;
     case kRemoval: removed(false); break;
     case kOutput: break;
   }
@@ -211,20 +217,33 @@ void RunLoop::continue_main() {
 
 void RunLoop::reap() {
   follow_stopped_main();
-  (void)reap_ended();
+  reap_ended();
   if (state_.main_alive) return;
   feed({.kind = tree_empty() ? core::RunEventKind::tree_empty : core::RunEventKind::tree_changed});
 }
 
-/// Reaps what has ended; false if there may be more.
-bool RunLoop::reap_ended() {
-  const std::size_t batch = std::max(kReapBatch, 2 * tree_.children_seen());
-  for (std::size_t count = 0; count < batch; ++count) {
+/// Reaps what has ended, or enough of it for one go.
+void RunLoop::reap_ended() {
+  reap_up_to(std::max(kReapBatch, 2 * tree_.children_seen()));
+}
+
+/// A command that never reaped its children leaves us their zombies, any number of them. They are no leftovers, so all
+/// that are there now go before anybody is counted; not those that come meanwhile, which may be without end.
+void RunLoop::reap_backlog() {
+  reap_ended();
+  if (unreaped_) reap_up_to(tree_.count_children());
+}
+
+void RunLoop::reap_up_to(std::size_t limit) {
+  unreaped_ = true;
+  for (std::size_t count = 0; count < limit; ++count) {
     const auto ended = sys::peek_ended_child();
-    if (!ended) return true;
+    if (!ended) {
+      unreaped_ = false;
+      return;
+    }
     reap_one(ended->info.si_pid);
   }
-  return false;
 }
 
 /// The child still holds its pid: what must be known of it is looked up before it is reaped.
@@ -262,19 +281,17 @@ void RunLoop::main_ended(const sys::ChildEnd& child) {
   emit(core::ExitedEvent{
       .pid = child.info.si_pid, .main = true, .code = report_.exit->code, .signal = report_.exit->signal});
   state_.main_alive = false;
-  // A command that never reaped its children leaves us their zombies, any number of them. They are no leftovers.
-  while (!reap_ended() && tree_.living().empty()) {
-  }
+  reap_backlog();
   const bool empty = tree_empty();
   if (!empty) emit(core::LeftEvent{.count = ledger_.note_leftovers(now_)});
   feed({.kind = core::RunEventKind::main_exited, .tree_empty = empty});
 }
 
-/// Nothing is left: no child, dead or alive. As a subreaper we inherit every orphan, so a living descendant always
-/// has a living ancestor among our children.
+/// Nothing is left: no child, dead or alive, and nobody in the cgroup. As a subreaper we inherit every orphan, so a
+/// living descendant always has a living ancestor among our children; who is in the cgroup may be no descendant.
 bool RunLoop::tree_empty() {
-  if (!sys::has_children()) return true;
-  return tree_.has_strangers() && tree_.living().empty();
+  if (sys::has_children() && !(tree_.has_strangers() && tree_.living().empty())) return false;
+  return !somebody_in_cgroup();
 }
 
 // --- decisions and what follows from them
@@ -303,7 +320,10 @@ void RunLoop::perform(core::RunAction action) {
     case core::RunAction::hint:
       if (observer_.interrupt_hint) observer_.interrupt_hint();
       break;
-    case core::RunAction::remove: remove(); break;
+    case core::RunAction::remove:
+      stopped();
+      remove_cgroup();
+      break;
     case core::RunAction::abandon_removal: removed(true); break;
     case core::RunAction::finish: stopped(); break;
   }
@@ -332,37 +352,18 @@ void RunLoop::tell(bool rest) {
 void RunLoop::kill() {
   const bool first = !tree_.killing();
   if (first) ledger_.close_rung();
+  if (resources_.cgroup) {
+    resources_.cgroup->evict(tree_.proc(), ::getpid());
+    if (resources_.guard) resources_.cgroup->evict(tree_.proc(), resources_.guard->pid());
+  }
   const core::Census census = tree_.kill(now_);
   if (first) {
     ledger_.open_rung("KILL", since_stop());
     emit(core::RungEvent{.signal_name = "KILL", .told = tree_.told()});
   }
   feed({.kind = core::RunEventKind::census, .census = census});
-}
-
-/// The ladder has done what it could: nobody is left, or nobody who can be killed.
-void RunLoop::stopped() {
-  if (!report_.stop || ladder_closed_) return;
-  ladder_closed_ = true;
-  report_.stop->duration = since_stop();
-  ledger_.close_rung();
-}
-
-void RunLoop::remove() {
-  stopped();
-  const bool success =
-      report_.exit && core::run_result(state_.stop, report_.exit, plan_.ok_exit) == core::RunResult::success;
-  const int fd = cleanup_.start(success, now_);
-  if (fd >= 0 && resources_.loop.add(fd, EPOLLIN, kRemoval)) return;
-  removed(false);
-}
-
-void RunLoop::removed(bool abandoned) {
-  cleanup_.finish(abandoned, core::Clock::now());
-  if (const auto workdir = cleanup_.report(); workdir && !workdir->kept) {
-    emit(core::WorkdirEvent{.files = workdir->files, .bytes = workdir->bytes, .duration = workdir->duration});
-  }
-  if (!abandoned) feed({.kind = core::RunEventKind::removed});
+  // Of those who were no children of ours nobody may have told that they are gone.
+  if (census.living == 0 && resources_.cgroup && tree_empty()) feed({.kind = core::RunEventKind::tree_empty});
 }
 
 }  // namespace reapctl::engine

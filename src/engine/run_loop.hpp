@@ -10,6 +10,7 @@
 #include "engine/ledger.hpp"
 #include "engine/named_lock.hpp"
 #include "engine/registration.hpp"
+#include "engine/run_cgroup.hpp"
 #include "engine/runner.hpp"
 #include "engine/shared_page.hpp"
 #include "engine/spawn.hpp"
@@ -34,6 +35,7 @@ struct RunResources {
   DieWithWatch die_with;
   NamedLock lock;  ///< of --lock: held for as long as this process lives
   Registration registration;
+  std::optional<RunCgroup> cgroup;
   std::optional<Workdir> workdir;
   core::SignalContext signals;
   std::optional<GuardLink> guard;  ///< while it lives
@@ -49,6 +51,8 @@ enum Source : sys::EventLoop::Tag {
   kGuardEnded,
   kMainEnded,
   kDieWith,
+  kCgroupChanged,
+  kCgroupRemoval,
   kRemoval,
   kOutput,  ///< and the three behind it
 };
@@ -70,8 +74,10 @@ class RunLoop {
   void run();
 
   [[nodiscard]] const core::RunState& state() const { return state_; }
-  /// Whether the directory and whatever else should go has gone.
-  [[nodiscard]] bool cleaned_up() const { return cleanup_.complete(); }
+  /// Whether the cgroup, the directory and whatever else should go has gone.
+  [[nodiscard]] bool cleaned_up() const {
+    return cleanup_.complete() && (!resources_.cgroup || resources_.cgroup->is_gone());
+  }
 
  private:
   void handle(std::optional<sys::EventLoop::Tag> source);
@@ -88,10 +94,14 @@ class RunLoop {
   void continue_main();
 
   void reap();
-  bool reap_ended();
+  void reap_ended();
+  void reap_backlog();
+  void reap_up_to(std::size_t limit);
   void reap_one(pid_t pid);
   void main_ended(const sys::ChildEnd& child);
   bool tree_empty();
+  bool somebody_in_cgroup();
+  void on_cgroup_changed();
 
   void feed(const core::RunEvent& event);
   void perform(core::RunAction action);
@@ -99,7 +109,9 @@ class RunLoop {
   void tell(bool rest);
   void kill();
   void stopped();
-  void remove();
+  void remove_cgroup();
+  void remove_workdir();
+  void note_cgroup();
   void removed(bool abandoned);
   [[nodiscard]] core::Millis since_stop() const;
 
@@ -115,11 +127,15 @@ class RunLoop {
   Ledger& ledger_;
   core::RunReport& report_;
   Cleanup cleanup_;
+  bool cgroup_unwatched_ = false;
+  sys::UniqueFd cgroup_turn_;   ///< always readable, while parts of the cgroup wait to be removed
+  std::string cgroup_problem_;  ///< why it could not be removed
   core::RunState state_;
   std::deque<core::RunEvent> events_;  ///< what an action led to, handled before anything else
   core::TimePoint now_;                ///< of the event being handled
   core::TimePoint main_started_at_;
   bool ladder_closed_ = false;
+  bool unreaped_ = false;  ///< the last drain has stopped at its bound, there may be more
 };
 
 }  // namespace reapctl::engine

@@ -1,17 +1,17 @@
 #include "engine/runner.hpp"
 
 #include "core/exit_status.hpp"
+#include "engine/containment.hpp"
 #include "engine/give_up.hpp"
 #include "engine/guard.hpp"
 #include "engine/prelude.hpp"
 #include "engine/run_facts.hpp"
+#include "engine/run_ground.hpp"
 #include "engine/run_loop.hpp"
 #include "engine/shared_page.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/children.hpp"
-#include "sys/descriptors.hpp"
 #include "sys/pid_fd.hpp"
-#include "sys/terminal.hpp"
 
 #include <cerrno>
 #include <csignal>
@@ -24,134 +24,13 @@
 namespace reapctl::engine {
 namespace {
 
-/// What both reapctl processes need to know to undo everything; made before there are two.
-struct RunGround {
-  DieWithWatch die_with;
-  NamedLock lock;
-  Registration registration;
-  std::optional<Workdir> workdir;
-  std::optional<TailPump> pump;
-  core::SignalContext signals;
-  pid_t known_as = 0;  ///< the process that the caller knows, and its parent and group
-  pid_t parent = 0;
-  pid_t group = 0;
-  core::TimePoint began_at;
-};
-
-sys::Result<RunGround> lay_ground(const core::RunPlan& plan, const RunSetting& setting, core::RunReport& report) {
-  RunGround ground{
-      .die_with = {},
-      .lock = {},
-      .registration = Registration({.chosen = plan.registry}, *setting.record_codec, report.warnings),
-      .workdir = {},
-      .pump = {},
-      .signals = {.shared_group = sys::has_controlling_terminal(), .session_leader = ::getsid(0) == ::getpid()},
-      .known_as = ::getpid(),
-      .parent = ::getppid(),
-      .group = ::getpgrp(),
-      .began_at = core::Clock::now()};
-  auto die_with = watch_die_with(plan.die_with);
-  if (!die_with) {
-    sys::Error error = die_with.error();
-    error.operation.insert(0, "--die-with: ");
-    return error;
-  }
-  ground.die_with = die_with.take();
-  return ground;
-}
-
-/// Puts the run on record, and makes its directory.
-sys::Result<void> prepare(const core::RunPlan& plan, const RunSetting& setting, const proc::ProcFs& proc,
-                          RunGround& ground, core::RunReport& report) {
-  ground.registration.open(setting.run_id);
-  ground.registration.begin(initial_record(proc, plan, report));
-  if (plan.lock && !ground.registration.on_record()) {
-    // Whoever takes the lock after a SIGKILL could not find what this run leaves.
-    return sys::Error{.code = 0, .operation = "--lock: " + report.warnings.back(), .subject = {}};
-  }
-  if (plan.tail_bytes > 0 && setting.held == nullptr) {
-    auto pump = TailPump::open(plan.tail_bytes);
-    if (!pump) {
-      ground.registration.remove();
-      sys::Error error = pump.error();
-      error.operation.insert(0, "--tail: cannot ");
-      return error;
-    }
-    ground.pump.emplace(pump.take());
-  }
-  if (!plan.workdir.wanted) return {};
-  auto workdir = make_workdir(plan.workdir.base, setting.run_id);
-  if (workdir) {
-    ground.workdir = workdir.take();
-  } else if (plan.workdir.required) {
-    ground.registration.remove();
-    sys::Error error = workdir.error();
-    error.operation.insert(0, "--workdir-base: cannot ");
-    return error;
-  } else {
-    report.warnings.push_back("no private working directory: cannot " + workdir.error().message());
-  }
-  return {};
-}
-
-/// The loop and its sources: of one process, made after the fork. (An epoll descriptor or a signalfd that two processes
-/// share watches for the one that made it.)
-sys::Result<RunResources> make_resources(RunGround& ground, std::optional<GuardLink> guard, SharedPage* page) {
-  auto loop = sys::EventLoop::create();
-  if (!loop) return loop.error();
-  auto signal_fd = sys::open_signal_fd();
-  if (!signal_fd) return signal_fd.error();
-  sys::Result<void> added = loop->add(signal_fd->get(), EPOLLIN, kSignals);
-  if (added && ground.die_with.fd >= 0) added = loop->add(ground.die_with.fd, ground.die_with.events, kDieWith);
-  if (added && guard) added = loop->add(guard->socket(), EPOLLIN, kGuardMessage);
-  if (added && guard) added = loop->add(guard->pid_fd(), EPOLLIN, kGuardEnded);
-  if (!added) return added.error();
-  if (ground.pump) ground.pump->watch(*loop, kOutput);
-  return RunResources{.loop = loop.take(),
-                      .signal_fd = signal_fd.take(),
-                      .die_with = std::move(ground.die_with),
-                      .lock = std::move(ground.lock),
-                      .registration = std::move(ground.registration),
-                      .workdir = std::move(ground.workdir),
-                      .signals = ground.signals,
-                      .guard = std::move(guard),
-                      .page = page,
-                      .pump = ground.pump ? &*ground.pump : nullptr,
-                      .main = {}};
-}
-
-void append(std::vector<int>& to, const std::vector<int>& more) {
-  to.insert(to.end(), more.begin(), more.end());
-}
-
-/// After the start nothing that the command was given is held open by us: readers and writers of its pipes see what
-/// they would see without us.
-void let_go(const RunResources& resources, std::vector<int> keep, std::vector<std::string>& warnings) {
-  keep.insert(keep.end(), {resources.loop.epoll_fd(), resources.signal_fd.get(), resources.die_with.fd,
-                           resources.main.pid_fd.get()});
-  append(keep, resources.registration.descriptors());
-  append(keep, resources.lock.descriptors());
-  if (resources.pump != nullptr) {
-    resources.pump->close_command_ends();
-    append(keep, resources.pump->descriptors());
-  }
-  if (resources.workdir) keep.insert(keep.end(), {resources.workdir->base.get(), resources.workdir->directory.get()});
-  if (resources.guard) keep.insert(keep.end(), {resources.guard->pid_fd(), resources.guard->socket()});
-  if (auto released = sys::release_inherited(std::move(keep), resources.loop.epoll_fd()); !released) {
-    warnings.push_back("inherited descriptors stay open: cannot " + released.error().message());
-  }
-  if (::chdir("/") != 0) {
-    warnings.push_back("the working directory stays in use: cannot " + sys::last_error("change to", "/").message());
-  }
-}
-
 void note_not_started(core::RunReport& report, const std::string& stage, int code) {
   report.exit = core::ExitStatus{
       .kind = core::ExitKind::not_started, .code = {}, .signal = {}, .failed_stage = stage, .failed_errno = code};
 }
 
-Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunResources& resources,
-              std::optional<pid_t> group, std::vector<std::string>& warnings) {
+Spawned start(const core::RunPlan& plan, const RunSetting& setting, RunResources& resources, std::optional<pid_t> group,
+              core::RunReport& report) {
   if (resources.die_with.gone_already) {
     Spawned nothing;
     nothing.failed_stage = "die-with";
@@ -164,6 +43,7 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunRes
       .caller_signals = setting.caller_signals,
       .group = group,
       .pid_out = resources.page != nullptr ? &resources.page->main_pid : nullptr,
+      .cgroup_fd = resources.cgroup ? resources.cgroup->fd() : -1,
       .no_new_privs = plan.no_new_privs,
       .stdout_fd = setting.held != nullptr     ? setting.held->command_stdout()
                    : resources.pump != nullptr ? resources.pump->command_stdout()
@@ -179,9 +59,18 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunRes
     if (auto close = descriptors_to_close(*plan.close_fds)) {
       request.close_fds = close.take();
     } else {
-      warnings.push_back("--close-fds has no effect: cannot " + close.error().message());
+      report.warnings.push_back("--close-fds has no effect: cannot " + close.error().message());
     }
   }
+  Spawned spawned = spawn(request);
+  if (spawned.failed_stage != "cgroup" || plan.contain != core::ContainMode::automatic) return spawned;
+  // A threaded cgroup, for example, takes no process. Whoever did not ask for a cgroup is served without one.
+  report.containment_why = why_no_cgroup(
+      {.code = spawned.failed_errno, .operation = "start a process in", .subject = resources.cgroup->path()});
+  (void)resources.cgroup->remove_some();  // empty
+  resources.cgroup.reset();
+  resources.registration.forget_cgroup();
+  request.cgroup_fd = -1;
   return spawn(request);
 }
 
@@ -251,10 +140,11 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
   std::optional<pid_t> group;
   if (!ground.signals.shared_group) group = 0;
   if (ground.signals.shared_group && resources->guard) group = ground.group;
-  resources->registration.complete(resources->workdir, proc);
+  resources->registration.complete(resources->workdir, resources->cgroup, proc);
   const core::TimePoint started_at = core::Clock::now();
   const core::WallTime started_on = std::chrono::system_clock::now();
-  Spawned& main = resources->main = start(plan, setting, *resources, group, report.warnings);
+  Spawned& main = resources->main = start(plan, setting, *resources, group, report);
+  if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);
   // Before the first event: what the loop opens from here on, as for the removal, is not there to be closed.
   let_go(*resources, setting.keep_open, report.warnings);
   if (main.pid < 0) {
@@ -286,6 +176,7 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
     setting.resume_delivery(page.report, give_up_when_asked(plan, *resources));
     return RunOutcome{.exit_code = page.exit_code.load(), .die_of_interrupt = page.die_of_interrupt.load()};
   }
+  if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);
   Ledger ledger(proc, tree);
   RunLoop loop(plan, observer, *resources, tree, ledger, report);
   if (const pid_t main = page.main_pid.load(); main > 0) {
@@ -332,13 +223,9 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
     return outcome;
   }
   std::vector<int> keep = setting.keep_open;
-  append(keep, ground.registration.descriptors());
-  append(keep, ground.lock.descriptors());
-  if (ground.workdir) keep.insert(keep.end(), {ground.workdir->base.get(), ground.workdir->directory.get()});
-  if (ground.pump) {
-    ground.pump->close_command_ends();
-    append(keep, ground.pump->descriptors());
-  }
+  const std::vector<int> needed = descriptors_of(ground);
+  keep.insert(keep.end(), needed.begin(), needed.end());
+  if (ground.pump) ground.pump->close_command_ends();
   const auto end = sides->guard->watch(**page, std::move(keep), [&] { ground.pump->close_gone(); });
   if (!end) return end.error();
   if (*end == WatchEnd::supervisor_died) {
@@ -350,8 +237,13 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
 }  // namespace
 
 sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting, const RunObserver& observer) {
-  const proc::ProcFs proc;
   core::RunReport report;
+  if (!proc::ProcFs::is_usable()) {
+    report.warnings.emplace_back(
+        "/proc is missing or belongs to another PID namespace: the run is not on record, signals reach the children of "
+        "reapctl alone (orphans become such), and processes have no names here");
+  }
+  const proc::ProcFs proc = report.warnings.empty() ? proc::ProcFs() : proc::ProcFs::without_proc();
   report.run_id = setting.run_id;
   report.name = plan.name;
   report.argv = plan.argv;
@@ -376,11 +268,13 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   }
   if (auto prepared = prepare(plan, setting, proc, *ground, report); !prepared) return prepared.error();
   const std::string workdir = ground->workdir ? ground->workdir->path : std::string();
+  const std::string cgroup = ground->cgroup ? ground->cgroup->path() : std::string();
   // As PID 1 a guard has no use: when PID 1 ends, the kernel kills everybody else.
   report.guard = plan.guard && ::getpid() != 1;
   auto outcome = report.guard ? guarded(plan, setting, observer, *ground, proc, tree, report)
                               : supervise(plan, setting, observer, *ground, std::nullopt, nullptr, proc, tree, report);
-  if (!outcome) {  // nothing was started, so there is nothing in the directory
+  if (!outcome) {  // nothing was started, so there is nothing in the directories
+    if (!cgroup.empty()) (void)::rmdir(cgroup.c_str());
     if (!workdir.empty()) (void)::rmdir(workdir.c_str());
     ground->registration.remove();
   }

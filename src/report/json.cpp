@@ -58,6 +58,15 @@ Json to_value(const core::MainReport& main) {
   });
 }
 
+Json to_value(const core::CgroupReport& cgroup) {
+  return object({
+      {"path", cgroup.path},
+      {"memory_peak_bytes", or_null(cgroup.memory_peak_bytes)},
+      {"cpu_usage_us", or_null(cgroup.cpu_usage_us)},
+      {"oom_kills", or_null(cgroup.oom_kills)},
+  });
+}
+
 /// A fact from /proc/PID/stat: null for a process whose stat could not be read.
 template <class T>
 Json known(const core::ProcessDetails& process, const T& fact) {
@@ -222,10 +231,10 @@ std::string to_json(const core::RunReport& report, core::ArgsShown shown) {
       {"main", report.main ? to_value(*report.main) : Json(nullptr)},
       {"stop", report.stop ? to_value(*report.stop, shown) : Json(nullptr)},
       {"tree", tree_value(report, shown)},
-      {"containment", object({{"mode", report.containment_mode},
+      {"containment", object({{"mode", report.cgroup ? "cgroup" : "subreaper"},
                               {"guard", report.guard},
                               {"why", or_null(report.containment_why)},
-                              {"cgroup", nullptr}})},
+                              {"cgroup", report.cgroup ? to_value(*report.cgroup) : Json(nullptr)}})},
       {"workdir", report.workdir ? to_value(*report.workdir) : Json(nullptr)},
       {"loop", object({{"max_stall_us", report.loop.max_stall_us}, {"wakeups", report.loop.wakeups}})},
       {"output", report.output ? to_value(*report.output) : Json(nullptr)},

@@ -57,6 +57,10 @@ Json path_value(const std::string& path) {
   }
 }
 
+Json to_value(const core::CgroupOnRecord& cgroup) {
+  return object({{"path", path_value(cgroup.path)}, {"inode", or_null(cgroup.inode)}});
+}
+
 Json to_value(const core::WorkdirOnRecord& workdir) {
   Json identity = nullptr;
   if (workdir.identity) {
@@ -106,6 +110,7 @@ core::EncodedRecord encode(const core::RunRecord& record) {
       {"state", name_of(record.state)},
       {"main", std::move(main)},
       {"stop_signal", record.stop_signal},
+      {"cgroup", record.cgroup ? to_value(*record.cgroup) : Json(nullptr)},
       {"workdir", record.workdir ? to_value(*record.workdir) : Json(nullptr)},
       {"remove", remove_value(record.remove)},
       {"lock_name", or_null(record.lock_name)},

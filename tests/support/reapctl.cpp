@@ -238,6 +238,8 @@ Outcome Reapctl::wait(std::chrono::milliseconds patience) {
     keep_json("report", outcome.report_text.substr(0, outcome.report_text.find('\n')));
     outcome.report = nlohmann::json::parse(outcome.report_text, nullptr, false);
     EXPECT_FALSE(outcome.report.is_discarded()) << outcome.report_text;
+    const auto cgroup = outcome.report.value("/containment/cgroup/path"_json_pointer, std::string());
+    EXPECT_TRUE(state_->launch.leaves_processes || cgroup.empty() || !std::filesystem::exists(cgroup)) << cgroup;
   }
   return outcome;
 }
