@@ -51,6 +51,10 @@ void GuardLink::take_leave() const {
   send(socket_.get(), {.kind = GuardMessage::Kind::leave});
 }
 
+void GuardLink::tell_output_gone() const {
+  send(socket_.get(), {.kind = GuardMessage::Kind::output_gone});
+}
+
 void GuardLink::wake() const {
   (void)sys::send_signal(pid_fd_.get(), SIGCONT);
 }
@@ -65,17 +69,19 @@ void Guard::pass_on(const signalfd_siginfo& info) const {
 }
 
 /// Nothing at the end of the connection.
-std::optional<GuardMessage::Kind> Guard::on_message() const {
+std::optional<GuardMessage::Kind> Guard::on_message(const std::function<void()>& output_gone) const {
   const auto message = receive_from(socket_.get());
   if (!message) return std::nullopt;
   if (message->kind == GuardMessage::Kind::stop) {
     sys::stop_self();
     send(socket_.get(), {.kind = GuardMessage::Kind::resumed});
   }
+  if (message->kind == GuardMessage::Kind::output_gone) output_gone();
   return message->kind;
 }
 
-sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep) {
+sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep,
+                                   const std::function<void()>& output_gone) {
   auto loop = sys::EventLoop::create();
   if (!loop) return loop.error();
   auto signal_fd = sys::open_signal_fd();
@@ -94,7 +100,7 @@ sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep
     if (source == kSignals) {
       if (const auto info = sys::next_signal(signal_fd->get())) pass_on(*info);
     } else if (source == kMessage) {
-      const auto kind = on_message();
+      const auto kind = on_message(output_gone);
       if (!kind) loop->remove(socket_.get());  // its other end is closed: he is about to end
       // A thread that hangs in the kernel keeps its process from ending, be it killed. The run does not wait for it.
       if (kind == GuardMessage::Kind::leave) patience = core::Clock::now() + kFarewell;

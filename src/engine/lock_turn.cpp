@@ -2,6 +2,7 @@
 #include "core/overlap.hpp"
 #include "core/redact.hpp"
 #include "core/verdict.hpp"
+#include "engine/census.hpp"
 #include "engine/helper_task.hpp"
 #include "engine/prelude.hpp"
 #include "engine/run_cases.hpp"
@@ -183,7 +184,8 @@ core::LockHolder Prelude::find_holder() const {
               .command = shown_command(record.argv),
               .main = {}};
     const auto enclosing = enclosing_runs(::environ);
-    holder.encloses_us = std::find(enclosing.begin(), enclosing.end(), run_id) != enclosing.end();
+    holder.encloses_us = std::find(enclosing.begin(), enclosing.end(), run_id) != enclosing.end() ||
+                         this_sweeper(proc_).ancestors.contains(record.supervisor.pid);
     if (!record.main || !is_running(proc_, record.main->id)) continue;
     if (const auto main = proc_.stat(record.main->id.pid)) {
       holder.main = proc::describe(proc_, *main, proc::ListeningSockets(proc_), proc::since_boot());

@@ -79,6 +79,10 @@ void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
     show_progress();
     return;
   }
+  if (*source >= kOutput) {
+    on_output(*source);
+    return;
+  }
   switch (static_cast<Source>(*source)) {
     case kSignals: on_own_signal(); break;
     case kGuardMessage: on_guard_message(); break;
@@ -95,7 +99,13 @@ void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
     case kCgroupChanged: on_cgroup_changed(); break;
     case kCgroupRemoval: remove_cgroup(); break;
     case kRemoval: removed(false); break;
+    case kOutput: break;
   }
+}
+
+/// The pipe of a reader who is gone breaks for the command when both of us have let go of it.
+void RunLoop::on_output(sys::EventLoop::Tag tag) {
+  if (resources_.pump->handle(resources_.loop, tag) && resources_.guard) resources_.guard->tell_output_gone();
 }
 
 // --- signals
@@ -117,6 +127,7 @@ void RunLoop::on_guard_message() {
     case GuardMessage::Kind::signal: on_signal(message->signal); break;
     case GuardMessage::Kind::resumed: continue_main(); break;
     case GuardMessage::Kind::stop:
+    case GuardMessage::Kind::output_gone:
     case GuardMessage::Kind::leave: break;  // ours to send
   }
 }

@@ -4,6 +4,7 @@
 #include "core/plan.hpp"
 #include "core/record.hpp"
 #include "core/report.hpp"
+#include "engine/held_output.hpp"
 #include "engine/output.hpp"
 #include "engine/shared_page.hpp"
 #include "sys/result.hpp"
@@ -28,7 +29,8 @@ struct RunSetting {
   sys::CallerSignals caller_signals;
   std::string run_id;
   const core::RecordCodec* record_codec = nullptr;
-  std::vector<int> keep_open;  ///< descriptors that the caller goes on using after the command has started
+  const HeldOutput* held = nullptr;  ///< takes the command's output: --quiet-on-success
+  std::vector<int> keep_open;        ///< descriptors that the caller goes on using after the command has started
   /// Called once when the run is over, in whichever process is left to do so. It should put the text of the report into
   /// `shared`, if there is one, and stop waiting for a reader when `give_up` says so.
   std::function<void(core::RunReport& report, const GiveUp& give_up, SharedReport* shared)> deliver;

@@ -321,5 +321,17 @@ TEST(RunPlanOverlap, SplayIsADurationAndZeroIsNone) {
   EXPECT_THAT(refusal({{"splay", "-1"}}), HasSubstr("--splay \"-1\": expected"));
 }
 
+TEST(RunPlanOutput, TailIsASizeAndNotForWhatIsLeftRunning) {
+  EXPECT_EQ(plan().tail_bytes, 0U);
+  EXPECT_EQ(plan({{"tail", "64k"}}).tail_bytes, 65536U);
+  EXPECT_THAT(refusal({{"tail", "17M"}}), HasSubstr("--tail \"17M\": expected at most 16M"));
+  EXPECT_THAT(refusal({{"tail", "1k"}, {"leftovers", "leave"}}), HasSubstr("does not go with --leftovers leave"));
+  EXPECT_EQ(plan({{"tail", "0"}, {"leftovers", "leave"}}).tail_bytes, 0U);
+  EXPECT_EQ(plan({{"tail", "1k"}, {"quiet-on-success", ""}, {"leftovers", "leave"}}).tail_bytes, 1024U)
+      << "files lead somewhere";
+  EXPECT_FALSE(plan().quiet_on_success);
+  EXPECT_TRUE(plan({{"quiet-on-success", ""}}).quiet_on_success);
+}
+
 }  // namespace
 }  // namespace reapctl::cli
