@@ -50,7 +50,8 @@ std::string sweep_run(const RegistryPlaces& places, const std::string& run_id, c
   plan.registry = places.chosen;
   plan.runs = {run_id};
   plan.ladder = *core::parse_ladder("INT/TERM:5s,KILL");
-  const core::SweepReport report = Sweeper(plan, codec).run(registries_of(places));
+  const Sweeper::Progress nobody_looks = [](std::string_view) {};
+  const core::SweepReport report = Sweeper(plan, codec, nobody_looks).run(registries_of(places));
   for (const core::SkippedItem& skipped : report.skipped) {
     if (skipped.run_id != run_id) continue;
     return skipped.verdict == "released" ? kReleased : "its former holder, run " + run_id + ", " + skipped.reason;
