@@ -270,7 +270,6 @@ class PlanMaker {
     }
     plan_.lock->on_overlap = choice<core::OnOverlap>(*policy, {{"skip", core::OnOverlap::skip},
                                                                {"wait", core::OnOverlap::wait},
-                                                               {"wait=DUR", core::OnOverlap::wait},
                                                                {"fail", core::OnOverlap::fail},
                                                                {"kill", core::OnOverlap::kill}});
   }

@@ -310,7 +310,7 @@ TEST(RunPlanOverlap, OnOverlapIsOneOfFour) {
   EXPECT_EQ(made("wait=5m").wait_limit, Millis(300'000));
   EXPECT_EQ(made("wait=0").wait_limit, Millis(0));
   EXPECT_THAT(refusal({{"lock", "x"}, {"on-overlap", "wait=soon"}}), HasSubstr("--on-overlap wait \"soon\": expected"));
-  EXPECT_THAT(refusal({{"lock", "x"}, {"on-overlap", "die"}}), HasSubstr("skip, wait, wait=DUR, fail, kill"));
+  EXPECT_THAT(refusal({{"lock", "x"}, {"on-overlap", "die"}}), HasSubstr("skip, wait, fail, kill"));
   EXPECT_THAT(refusal({{"on-overlap", "skip"}}), HasSubstr("needs --lock"));
 }
 
