@@ -296,8 +296,9 @@ TEST(Contain, ChainsThatForkAndExitForEverEndAtOneBlow) {
   EXPECT_THAT(outcome.out, HasSubstr("left 1\n"));
   EXPECT_TRUE(outcome.report["tree"]["survivors"].empty());
   const auto& rungs = outcome.report["stop"]["rungs"];
-  ASSERT_EQ(rungs.size(), 2U);
-  RecordProperty("ms_after_last_rung", outcome.report["stop"]["duration_ms"].get<int>() - rungs[1]["at_ms"].get<int>());
+  ASSERT_GE(rungs.size(), 1U);
+  RecordProperty("ms_after_last_rung",
+                 outcome.report["stop"]["duration_ms"].get<int>() - rungs.back()["at_ms"].get<int>());
 }
 
 class SweepOfCgroup : public SweepFixture {};
