@@ -310,8 +310,9 @@ TEST_F(SweepOfCgroup, FindsWhoHasNeitherAncestorNorEnvironmentAndRemovesIt) {
   const std::string cgroup = cgroup_directory_of(processes.at("main").pid);
   fs::create_directory(cgroup + "/inner");
   orphan(*run, processes.at("main"));
-  const auto record = nlohmann::json::parse(read_file(only_entry() / "record.json"), nullptr, false);
-  keep_json("record", record.dump());
+  const std::string text = read_file(only_entry() / "record.json");
+  keep_json("record", text.substr(0, text.find('\n')));
+  const auto record = nlohmann::json::parse(text, nullptr, false);
   EXPECT_EQ(record["cgroup"]["path"], cgroup);
   EXPECT_THAT(reapctl({"sweep", "-n"}).out, HasSubstr("remove the cgroup " + cgroup));
   EXPECT_EQ(reapctl({"show", "--pid", std::to_string(processes.at("lost").pid)}).code(), 0);
