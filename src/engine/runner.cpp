@@ -13,6 +13,7 @@
 #include "proc/proc_fs.hpp"
 #include "sys/children.hpp"
 #include "sys/pid_fd.hpp"
+#include "sys/terminal.hpp"
 
 #include <cerrno>
 #include <csignal>
