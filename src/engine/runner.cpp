@@ -13,6 +13,7 @@
 #include "proc/proc_fs.hpp"
 #include "sys/children.hpp"
 #include "sys/pid_fd.hpp"
+#include "sys/terminal.hpp"
 
 #include <cerrno>
 #include <csignal>
@@ -147,6 +148,10 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
   const core::WallTime started_on = std::chrono::system_clock::now();
   Spawned& main = resources->main = start(plan, setting, *resources, group, report);
   if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);
+  // A process of another group of the session with a child in the command's group makes that no orphaned group: ^Z
+  // would stop everybody where, as under `docker run -it`, nobody is there to continue them (fact 27). Not before the
+  // start: a group of another session cannot be entered.
+  if (ground.signals.shared_group && resources->guard) sys::leave_session();
   // Before the first event: what the loop opens from here on, as for the removal, is not there to be closed.
   let_go(*resources, setting.keep_open, report.warnings);
   if (main.pid < 0) {

@@ -1,8 +1,13 @@
 #include "sys/terminal.hpp"
 
+#include "sys/children.hpp"
+
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <fcntl.h>
 #include <string>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace reapctl::sys {
@@ -28,6 +33,22 @@ void StatusLine::show(std::string_view text) {
   line.append(shown_ - std::min(shown_, text.size()), ' ');
   if (text.empty()) line += '\r';
   if (::write(terminal_.get(), line.data(), line.size()) > 0) shown_ = text.size();
+}
+
+void leave_session() {
+  // Who leads a group must not call setsid: first into the group of a child, which lasts as long as the child is not
+  // reaped.
+  const pid_t child = ::fork();
+  if (child < 0) return;
+  if (child == 0) {
+    (void)::setpgid(0, 0);
+    ::_exit(0);
+  }
+  siginfo_t info{};
+  while (::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
+  }
+  if (::setpgid(0, child) == 0) (void)::setsid();
+  wait_and_reap(child);
 }
 
 }  // namespace reapctl::sys

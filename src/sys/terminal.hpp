@@ -12,9 +12,9 @@ namespace reapctl::sys {
 [[nodiscard]] bool has_controlling_terminal();
 
 /// A line on the terminal that is stderr, rewritten in place. Nothing at all happens where stderr is no terminal, or
-/// while the job that the user knows is in the background. Never waits: what a terminal has no room for (^S) is not
-/// shown. Nor is anybody stopped by it: `stty tostop` stops a background process only if it neither blocks nor ignores
-/// SIGTTOU (termios(3)).
+/// while the job that the user knows is in the background, as far as a process can tell that has not left the session.
+/// Never waits: what a terminal has no room for (^S) is not shown. Nor is anybody stopped by it: `stty tostop` stops a
+/// background process only if it neither blocks nor ignores SIGTTOU (termios(3)).
 class StatusLine {
  public:
   /// `job` is the process group that the shell put into the foreground, or not.
@@ -32,5 +32,10 @@ class StatusLine {
   UniqueFd terminal_;  ///< an open file of its own, since O_NONBLOCK would be everybody's who shares stderr
   std::size_t shown_ = 0;
 };
+
+/// Takes this process, which leads a process group, out of its session and so away from the terminal; into a session
+/// and a group of its own. At no instant is it in a group that others are in. Best effort: without a fork it stays.
+/// Source: setsid(2), setpgid(2).
+void leave_session();
 
 }  // namespace reapctl::sys

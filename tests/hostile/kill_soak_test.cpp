@@ -82,6 +82,13 @@ class KillSoak : public testing::Test {
     if (supervisor > 1 && victim == Victim::both) (void)::kill(supervisor, SIGSTOP);
     if (supervisor > 1 && victim != Victim::guard) (void)::kill(supervisor, SIGKILL);
     if (victim != Victim::supervisor) (void)::kill(front, SIGKILL);
+    // Who is still dying is alive, and his run active.
+    if (supervisor > 1 && victim == Victim::both) {
+      EXPECT_TRUE(await([supervisor] {
+        const auto stat = read_stat(supervisor);
+        return !stat || stat->state == 'Z';
+      }));
+    }
     ++counts_[static_cast<std::size_t>(victim)];
     if (supervisor <= 1) ++without_supervisor_;
     return supervisor > 1;

@@ -296,8 +296,9 @@ TEST(Contain, ChainsThatForkAndExitForEverEndAtOneBlow) {
   EXPECT_THAT(outcome.out, HasSubstr("left 1\n"));
   EXPECT_TRUE(outcome.report["tree"]["survivors"].empty());
   const auto& rungs = outcome.report["stop"]["rungs"];
-  ASSERT_EQ(rungs.size(), 2U);
-  RecordProperty("ms_after_last_rung", outcome.report["stop"]["duration_ms"].get<int>() - rungs[1]["at_ms"].get<int>());
+  ASSERT_GE(rungs.size(), 1U);
+  RecordProperty("ms_after_last_rung",
+                 outcome.report["stop"]["duration_ms"].get<int>() - rungs.back()["at_ms"].get<int>());
 }
 
 class SweepOfCgroup : public SweepFixture {};
@@ -309,8 +310,9 @@ TEST_F(SweepOfCgroup, FindsWhoHasNeitherAncestorNorEnvironmentAndRemovesIt) {
   const std::string cgroup = cgroup_directory_of(processes.at("main").pid);
   fs::create_directory(cgroup + "/inner");
   orphan(*run, processes.at("main"));
-  const auto record = nlohmann::json::parse(read_file(only_entry() / "record.json"), nullptr, false);
-  keep_json("record", record.dump());
+  const std::string text = read_file(only_entry() / "record.json");
+  keep_json("record", text.substr(0, text.find('\n')));
+  const auto record = nlohmann::json::parse(text, nullptr, false);
   EXPECT_EQ(record["cgroup"]["path"], cgroup);
   EXPECT_THAT(reapctl({"sweep", "-n"}).out, HasSubstr("remove the cgroup " + cgroup));
   EXPECT_EQ(reapctl({"show", "--pid", std::to_string(processes.at("lost").pid)}).code(), 0);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <optional>
 #include <poll.h>
 #include <pthread.h>
@@ -272,17 +273,17 @@ TEST_F(Remover, JobThatHangsIsLeftBehind) {
   REQUIRE_CALL_STOPS();
   make_files(work_, 10);
   std::optional<RemovalJob> job;
-  sys::UniqueFd ended;
+  std::promise<int> started;
   {
     CallStops stops({SYS_unlinkat}, [&] {
       job.emplace(start().take());
-      ended.reset(::dup(job->completion_fd()));
+      started.set_value(::dup(job->completion_fd()));
     });
     const sys::UniqueFd never(::eventfd(0, EFD_CLOEXEC));
     const auto hanging = stops.next(never.get());
     ASSERT_TRUE(hanging.has_value());
     // The thread is in the kernel, and nobody answers: this would never return if it waited.
-    while (!ended.valid()) std::this_thread::yield();
+    const sys::UniqueFd ended(started.get_future().get());
     const RemovalStats stats = job->abandon();
     EXPECT_FALSE(stats.complete);
     EXPECT_EQ(stats.counts.files, 0);
@@ -297,11 +298,12 @@ TEST_F(Remover, JobThatHangsIsLeftBehind) {
 TEST_F(Remover, JobWithoutAnOwnerStops) {
   REQUIRE_CALL_STOPS();
   make_files(work_, 10);
-  sys::UniqueFd ended;
+  std::promise<int> started;
   CallStops stops({SYS_unlinkat}, [&] {
     auto job = start().take();
-    ended.reset(::dup(job.completion_fd()));
+    started.set_value(::dup(job.completion_fd()));
   });
+  const sys::UniqueFd ended(started.get_future().get());
   while (const auto call = stops.next()) stops.go_on(*call);
   wait_for(ended.get());
   // However far it had come by then: nobody works on it any more.
