@@ -1,5 +1,6 @@
 #include "cli/commands.hpp"
 #include "cli/messages.hpp"
+#include "cli/progress.hpp"
 #include "cli/run_plan.hpp"
 #include "core/exit_status.hpp"
 #include "engine/held_output.hpp"
@@ -11,7 +12,6 @@
 #include "report/record_json.hpp"
 #include "report/text.hpp"
 #include "sys/signals.hpp"
-#include "sys/terminal.hpp"
 
 #include <optional>
 #include <string>
@@ -97,14 +97,14 @@ int run_command(const Invocation& invocation) {
 
   const bool verbose = invocation.given.has("verbose");
   engine::RunObserver observer;
-  sys::StatusLine status_line(::getpgrp());
-  observer.removal_progress = [&](std::string_view line) { status_line.show(line); };
+  ProgressLine progress;
+  observer.removal_progress = [&](std::string_view line) { progress.show(line); };
   if (event_output->wanted() || verbose) {
     observer.event = [&](const core::Event& event) {
       const std::string line = report::to_json(event, plan->report_args);
       if (event_output->wanted()) event_output->write(line);
       if (!verbose) return;
-      status_line.show("");
+      progress.show("");
       say(line);
     };
   }

@@ -1,6 +1,7 @@
 #include "cli/commands.hpp"
 #include "cli/messages.hpp"
 #include "cli/print.hpp"
+#include "cli/progress.hpp"
 #include "cli/sweep_plan.hpp"
 #include "core/exit_status.hpp"
 #include "engine/as_user.hpp"
@@ -9,7 +10,6 @@
 #include "report/record_json.hpp"
 #include "report/sweep_json.hpp"
 #include "report/sweep_text.hpp"
-#include "sys/terminal.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -54,8 +54,8 @@ void merge(core::SweepReport& all, core::SweepReport part) {
 
 /// Everything with the rights of this process.
 core::SweepReport sweep_these(const core::SweepPlan& plan, std::vector<engine::Registry> registries) {
-  sys::StatusLine status_line(::getpgrp());
-  const engine::Sweeper::Progress progress = [&](std::string_view line) { status_line.show(line); };
+  ProgressLine line;
+  const engine::Sweeper::Progress progress = [&](std::string_view text) { line.show(text); };
   return engine::Sweeper(plan, report::record_codec(), progress).run(std::move(registries));
 }
 
