@@ -62,13 +62,23 @@ constexpr char kAboutStop[] =
     "\n"
     "Exit: 0 gone; 4 not gone, and who held it up; 1 no such active run; 125 error.";
 
+constexpr char kAboutDoctor[] =
+    "Says what containment works here for this user, what --contain auto picks and why, and what the kernel offers.\n"
+    "It tries what a run does, and leaves nothing behind.\n"
+    "\n"
+    "Examples:\n"
+    "  reapctl doctor\n"
+    "  reapctl doctor --json | jq -r .auto.mode\n"
+    "\n"
+    "Usage: reapctl doctor [OPTIONS]";
+
 constexpr char kAboutSchema[] =
     "Prints the JSON Schema (2020-12) of what reapctl prints.\n"
     "\n"
     "Example:\n"
     "  reapctl schema report > report.schema.json\n"
     "\n"
-    "Usage: reapctl schema report|event|record|sweep|list|show";
+    "Usage: reapctl schema report|event|record|sweep|list|show|doctor";
 
 }  // namespace
 
@@ -109,8 +119,15 @@ std::span<const Command> commands() {
               .wraps = false,
               .options = stop_option_rows(),
               .run = stop_command},
+      Command{.name = "doctor",
+              .summary = "Say what containment works here, and what --contain auto picks",
+              .about = kAboutDoctor,
+              .operands = "",
+              .wraps = false,
+              .options = doctor_option_rows(),
+              .run = doctor_command},
       Command{.name = "schema",
-              .summary = "Print the JSON Schema of report, event, record, sweep, list or show",
+              .summary = "Print the JSON Schema of report, event, record, sweep, list, show or doctor",
               .about = kAboutSchema,
               .operands = "NAME",
               .wraps = false,

@@ -34,6 +34,7 @@ struct Command {
 [[nodiscard]] int list_command(const Invocation& invocation);
 [[nodiscard]] int show_command(const Invocation& invocation);
 [[nodiscard]] int stop_command(const Invocation& invocation);
+[[nodiscard]] int doctor_command(const Invocation& invocation);
 [[nodiscard]] int schema_command(const Invocation& invocation);
 
 }  // namespace reapctl::cli

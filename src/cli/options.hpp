@@ -32,6 +32,7 @@ struct OptionRow {
 [[nodiscard]] std::span<const OptionRow> list_option_rows();
 [[nodiscard]] std::span<const OptionRow> show_option_rows();
 [[nodiscard]] std::span<const OptionRow> stop_option_rows();
+[[nodiscard]] std::span<const OptionRow> doctor_option_rows();
 
 /// The options that every command takes.
 [[nodiscard]] std::span<const OptionRow> global_option_rows();

@@ -79,12 +79,15 @@ class Attribution {
     };
     const auto recorded = recorded_.find(process.stat.id);
     if (recorded != recorded_.end()) consider(recorded->second);
-    for (const std::string& id : process.cookies) {
-      if (const auto found = run_of_id_.find(id); found != run_of_id_.end()) consider(found->second);
+    for (const auto* ids : {&process.cgroups, &process.cookies}) {
+      for (const std::string& id : *ids) {
+        if (const auto found = run_of_id_.find(id); found != run_of_id_.end()) consider(found->second);
+      }
     }
     if (!best) return best;
     const std::string& id = runs_[best->run].record.run_id;
     best->recorded = recorded != recorded_.end() && recorded->second == best->run;
+    best->cgroup = std::find(process.cgroups.begin(), process.cgroups.end(), id) != process.cgroups.end();
     best->cookie = std::find(process.cookies.begin(), process.cookies.end(), id) != process.cookies.end();
     return best;
   }

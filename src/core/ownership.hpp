@@ -26,6 +26,7 @@ struct OwningRun {
 struct ProcessFacts {
   ProcessStat stat;
   std::vector<std::string> cookies;  ///< ids of the runs in its environment
+  std::vector<std::string> cgroups;  ///< ids of the runs in whose own cgroup it is, or below
   bool environ_readable = true;
   std::optional<uid_t> uid;  ///< effective; only looked up when the environment is unreadable
 };
@@ -33,6 +34,7 @@ struct ProcessFacts {
 struct Owner {
   std::size_t run = 0;  ///< index in the runs
   bool recorded = false;
+  bool cgroup = false;
   bool cookie = false;
   bool descendant = false;  ///< its parent belongs to the same run
 };
@@ -40,9 +42,9 @@ struct Owner {
 /// What is known of a process besides what can be seen of it now: whose it was when it was seen the first time.
 using KnownOwners = std::map<ProcessId, std::size_t>;
 
-/// The owner of each process: the innermost run among those that its environment, the records, its parent and `known`
-/// tell of. The records say which run encloses which; of two that know nothing of each other the one that may not be
-/// swept counts, so that a doubt never kills.
+/// The owner of each process: the innermost run among those that its environment, its cgroup, the records, its parent
+/// and `known` tell of. The records say which run encloses which; of two that know nothing of each other the one that
+/// may not be swept counts, so that a doubt never kills.
 [[nodiscard]] std::vector<std::optional<Owner>> attribute(const std::vector<OwningRun>& runs,
                                                           const std::vector<ProcessFacts>& processes,
                                                           const KnownOwners& known);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/exit_status.hpp"
+#include "core/overlap.hpp"
 #include "core/report.hpp"
 #include "core/supervision.hpp"
 
@@ -17,6 +18,7 @@ namespace reapctl::core {
 /// Who hears the graceful rungs.
 enum class Scope { main, group, tree };
 enum class ForwardTo { main, group };
+enum class ContainMode { automatic, subreaper, cgroup };
 enum class KeepWorkdir { never, on_failure, always };
 enum class ReportFormat { json, text };
 
@@ -53,6 +55,7 @@ struct RunPlan {
   ForwardTo forward_to = ForwardTo::main;
   DieWith die_with;
   OkExit ok_exit;
+  ContainMode contain = ContainMode::automatic;
   bool guard = true;
   bool no_new_privs = false;
   std::optional<std::vector<int>> close_fds;  ///< if set: pass only 0, 1, 2 and these
@@ -62,6 +65,8 @@ struct RunPlan {
   ReportFormat report_format = ReportFormat::json;
   ArgsShown report_args = ArgsShown::redacted;
   OutputTarget events;
+  std::optional<LockPlan> lock;
+  Millis splay{};        ///< zero: none
   std::string registry;  ///< --registry, absolute; empty: the usual places
 };
 

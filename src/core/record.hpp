@@ -51,6 +51,13 @@ struct RemoveOnRecord {
   std::uint64_t parent_inode = 0;
 };
 
+/// The run's own cgroup, version 2. What dies with a boot needs no more than an inode: it is the cgroup's id, and not
+/// used twice.
+struct CgroupOnRecord {
+  std::string path;                    ///< of the directory
+  std::optional<std::uint64_t> inode;  ///< nullopt: it was about to be made, and if it is there nobody is in it
+};
+
 struct RunRecord {
   std::string run_id;
   std::vector<std::string> enclosing;  ///< ids of the runs in which this one was started
@@ -65,6 +72,7 @@ struct RunRecord {
   RecordState state = RecordState::starting;
   std::optional<MainOnRecord> main;
   int stop_signal = 0;  ///< what asks its reapctl to stop (--stop-on); 0 for none
+  std::optional<CgroupOnRecord> cgroup;
   std::optional<WorkdirOnRecord> workdir;
   std::vector<RemoveOnRecord> remove;
   std::string lock_name;

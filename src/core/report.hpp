@@ -145,6 +145,14 @@ struct WorkdirReport {
   int errors_total = 0;
 };
 
+/// The cgroup of a run; a figure is nullopt where its controller is not delegated.
+struct CgroupReport {
+  std::string path;
+  std::optional<std::int64_t> memory_peak_bytes;
+  std::optional<std::int64_t> cpu_usage_us;
+  std::optional<std::int64_t> oom_kills;
+};
+
 struct LoopReport {
   std::int64_t max_stall_us = 0;
   std::int64_t wakeups = 0;
@@ -168,9 +176,9 @@ struct RunReport {
   std::optional<MainReport> main;
   std::optional<StopReport> stop;
   TreeReport tree;
-  std::string containment_mode = "subreaper";
   bool guard = false;
-  std::string containment_why;  ///< why this mode, when another was asked for or better; may be empty
+  std::string containment_why;         ///< why with a cgroup, or without one
+  std::optional<CgroupReport> cgroup;  ///< nullopt: the mode is "subreaper"
   std::optional<WorkdirReport> workdir;
   LoopReport loop;
   std::vector<std::string> warnings;

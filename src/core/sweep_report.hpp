@@ -23,7 +23,7 @@ struct SweptProcess {
   std::string user;
   std::string run_id;  ///< empty: found by --match-*
   std::string name;
-  std::vector<std::string> identified_by;  ///< cookie, recorded, descendant, match-env, …
+  std::vector<std::string> identified_by;  ///< recorded, cgroup, cookie, descendant, match-env, …
   std::string owner_verdict;
   std::string died_of;          ///< the last signal before it was gone: "INT"; empty when it went by itself
   std::optional<Millis> after;  ///< from the request to its end; nullopt while it lives
@@ -40,18 +40,20 @@ struct SweptRun {
   std::vector<pid_t> reapctl_pids;
   std::optional<WallTime> started_at;
   std::optional<Origin> origin;
-  std::string workdir;  ///< that is to go; empty for none
+  std::string cgroup;   ///< that is to go; empty for none
+  std::string workdir;  ///< likewise
   std::int64_t workdir_files = 0;
   std::int64_t workdir_bytes = 0;
   std::vector<std::string> remove;
   std::string lock_name;
+  int alive = 0;       ///< processes that are of it, or may be, when the sweep was over; counted for orphans only
   bool clean = false;  ///< nothing is left of it, and it is off the record
   std::string reason;  ///< why not
 };
 
 /// A file or directory that went.
 struct RemovedItem {
-  std::string kind;  ///< "workdir", "path", "record"
+  std::string kind;  ///< "cgroup", "workdir", "path", "record"
   std::string path;
   std::string run_id;
   std::int64_t files = 0;

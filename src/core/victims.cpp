@@ -78,6 +78,7 @@ Selection select_of_runs(const std::vector<OwningRun>& runs, const std::set<std:
     }
     Victim victim{.process = i, .run = owner.run, .identified_by = {}};
     if (owner.recorded) victim.identified_by.emplace_back("recorded");
+    if (owner.cgroup) victim.identified_by.emplace_back("cgroup");
     if (owner.cookie) victim.identified_by.emplace_back("cookie");
     if (owner.descendant) victim.identified_by.emplace_back("descendant");
     selection.victims.push_back(std::move(victim));

@@ -19,7 +19,7 @@ struct Sweeper {
 struct Victim {
   std::size_t process = 0;                 ///< index in the processes
   std::optional<std::size_t> run;          ///< nullopt: found by --match-*
-  std::vector<std::string> identified_by;  ///< in this order: recorded, cookie, descendant, or match-…
+  std::vector<std::string> identified_by;  ///< in this order: recorded, cgroup, cookie, descendant, or match-…
 };
 
 /// A process that could belong to a run that is to be swept, and is left alone because nobody can tell.

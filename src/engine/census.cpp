@@ -1,10 +1,12 @@
 #include "engine/census.hpp"
 
 #include "engine/registry.hpp"
+#include "engine/run_cgroup.hpp"
 
 #include <cerrno>
 #include <string_view>
 #include <unistd.h>
+#include <unordered_map>
 
 namespace reapctl::engine {
 namespace {
@@ -30,7 +32,7 @@ ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks) {
   ProcessCensus census{.processes = {}, .complete = listing.complete && !hides_processes(proc)};
   census.processes.reserve(listing.processes.size());
   for (core::ProcessStat& stat : listing.processes) {
-    core::ProcessFacts facts{.stat = std::move(stat), .cookies = {}, .uid = {}};
+    core::ProcessFacts facts{.stat = std::move(stat), .cookies = {}, .cgroups = {}, .uid = {}};
     if (facts.stat.id.start_ticks >= since_ticks && core::is_alive(facts.stat)) {
       const pid_t pid = facts.stat.id.pid;
       const auto text = proc.read(std::to_string(pid) + "/environ");
@@ -46,6 +48,20 @@ ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks) {
   return census;
 }
 
+void note_cgroups(ProcessCensus& census, const std::vector<core::OwningRun>& runs) {
+  std::unordered_map<pid_t, std::vector<std::string>> runs_of_pid;
+  for (const core::OwningRun& run : runs) {
+    const auto cgroup = RunCgroup::open_recorded(run.record);
+    if (!cgroup) continue;  // it has none, or it is gone, or cannot be seen from here: there are other marks
+    for (const pid_t pid : cgroup->members()) runs_of_pid[pid].push_back(run.record.run_id);
+  }
+  if (runs_of_pid.empty()) return;
+  for (core::ProcessFacts& process : census.processes) {
+    const auto found = runs_of_pid.find(process.stat.id.pid);
+    if (found != runs_of_pid.end()) process.cgroups = found->second;
+  }
+}
+
 core::Sweeper this_sweeper(const proc::ProcFs& proc) {
   core::Sweeper self{.pid = ::getpid(), .pgid = ::getpgrp(), .ancestors = {}};
   for (pid_t pid = ::getppid(); pid > 0 && self.ancestors.insert(pid).second;) {
@@ -54,10 +70,6 @@ core::Sweeper this_sweeper(const proc::ProcFs& proc) {
     pid = parent->ppid;
   }
   return self;
-}
-
-bool is_our_proc(const proc::ProcFs& proc) {
-  return proc.link("self") == std::to_string(::getpid());
 }
 
 bool hides_processes(const proc::ProcFs& proc) {

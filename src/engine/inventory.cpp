@@ -32,7 +32,8 @@ std::uint64_t oldest_start(const std::vector<core::OwningRun>& runs) {
 void add_processes(const proc::ProcFs& proc, const RunCases& cases, core::RunList& list) {
   const RunCases::Owning owning = cases.owning();
   if (owning.runs.empty()) return;
-  const ProcessCensus census = take_census(proc, oldest_start(owning.runs));
+  ProcessCensus census = take_census(proc, oldest_start(owning.runs));
+  note_cgroups(census, owning.runs);
   if (!census.complete)
     list.warnings.emplace_back("the census is incomplete: processes of others are hidden (hidepid)");
   const auto owners = core::attribute(owning.runs, census.processes, {});

@@ -111,7 +111,7 @@ void Ledger::close_rung() {
 }
 
 void Ledger::note_survivors() {
-  if (!sys::has_children()) return;
+  if (!tree_.may_have_somebody()) return;
   report_.survivors = tree_.survivors();
   report_.survivors_total = static_cast<int>(report_.survivors.size());
   if (report_.survivors.size() > core::kListLimit) report_.survivors.resize(core::kListLimit);

@@ -1,6 +1,7 @@
 #include "engine/leftovers.hpp"
 
 #include "engine/remover.hpp"
+#include "engine/run_cgroup.hpp"
 #include "sys/directory.hpp"
 #include "sys/unique_fd.hpp"
 
@@ -42,12 +43,27 @@ class LeftoverRemoval {
       : record_(record), same_mounts_(same_mounts), deadline_(deadline) {}
 
   LeftoversRemoved run() {
+    if (record_.cgroup) cgroup(record_.cgroup->path);
     if (record_.workdir && !record_.workdir->keep) workdir(*record_.workdir);
     for (const core::RemoveOnRecord& path : record_.remove) remove(path);
     return std::move(result_);
   }
 
  private:
+  void cgroup(const std::string& path) {
+    const auto removed = remove_recorded_cgroup(record_, deadline_);
+    if (removed) {
+      result_.items.push_back({.kind = "cgroup", .path = path, .run_id = record_.run_id, .files = 0, .bytes = 0});
+    } else if (removed.error().code == ENOENT) {
+      if (!same_mounts_) remark(path + " cannot be seen from this mount namespace");
+    } else if (removed.error().code == ESTALE) {
+      remark(path + " is not the cgroup of the run: left alone");
+    } else {
+      problem(removed.error().code == EBUSY ? "somebody is left in the cgroup " + path
+                                            : "cannot " + removed.error().message());
+    }
+  }
+
   void workdir(const core::WorkdirOnRecord& workdir) {
     auto place = open_parent(workdir.path);
     if (!place) {
@@ -145,7 +161,7 @@ WorkdirSize measure_workdir(const core::RunRecord& record) {
   if (!record.workdir || record.workdir->keep) return size;
   const auto place = open_parent(record.workdir->path);
   if (!place || place->name != "reapctl-" + record.run_id) return size;
-  const auto directory = sys::open_subdirectory(place->parent.get(), place->name.c_str(), sys::MountCheck::openat2);
+  const auto directory = sys::open_subdirectory(place->parent.get(), place->name.c_str());
   if (!directory) return size;
   const auto identity = sys::directory_identity(directory->get());
   if (record.workdir->identity && (!identity || *identity != identity_of(*record.workdir->identity))) return size;

@@ -18,8 +18,9 @@ struct LeftoversRemoved {
   std::string problem;               ///< why something that should have gone is still there; empty: all is gone
 };
 
-/// Deletes the work directory and the --remove paths, as far as they are provably those of the record: the directory by
-/// its name and identity, a path by the identity of the directory it is in. Gives up at `deadline`.
+/// Removes the cgroup, deletes the work directory and the --remove paths, as far as they are provably those of the
+/// record: the directories by their name and identity, a path by the identity of the directory it is in. Gives up at
+/// `deadline`.
 [[nodiscard]] LeftoversRemoved remove_leftovers(const core::RunRecord& record, bool same_mounts,
                                                 core::TimePoint deadline);
 

@@ -63,12 +63,15 @@ void Registration::begin(core::RunRecord record) {
   write();
 }
 
-void Registration::complete(const std::optional<Workdir>& workdir, const proc::ProcFs& proc) {
+void Registration::complete(const std::optional<Workdir>& workdir, const std::optional<RunCgroup>& cgroup,
+                            const proc::ProcFs& proc) {
   if (record_.supervisor.pid != ::getpid()) {
     record_.guard = record_.supervisor;
     record_.supervisor = {.pid = ::getpid(), .start_ticks = 0};
     if (const auto self = proc.stat(::getpid())) record_.supervisor = self->id;
   }
+  record_.cgroup.reset();
+  if (cgroup) record_.cgroup = core::CgroupOnRecord{.path = cgroup->path(), .inode = cgroup->inode()};
   if (!workdir) {
     record_.workdir.reset();
   } else if (record_.workdir) {

@@ -3,6 +3,7 @@
 #include "core/plan.hpp"
 #include "core/record.hpp"
 #include "engine/registry.hpp"
+#include "engine/run_cgroup.hpp"
 #include "engine/workdir.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/result.hpp"
@@ -28,7 +29,7 @@ struct MainNote {
 /// registry that cannot be had or written never keeps a run from running: it warns, and all else here does nothing.
 ///
 /// Order of a start, so that killing reapctl at any point leaves nothing that no record leads to: directory, lock,
-/// record with the path of the work directory; the work directory; record with its identity; the new process, which
+/// record with the paths of cgroup and work directory; the two; record with their identities; the new process, which
 /// holds the lock too until its exec, writes down who it is; exec. From there on its identity is on record.
 class Registration {
  public:
@@ -42,9 +43,16 @@ class Registration {
   /// Puts the run on record. What `record` says can be changed later by way of `change`.
   void begin(core::RunRecord record);
 
-  /// The work directory exists now, or does not (nullopt), and this process is the supervisor. The one that began the
-  /// record, if it is another, is the guard.
-  void complete(const std::optional<Workdir>& workdir, const proc::ProcFs& proc);
+  /// Whether it is there now.
+  [[nodiscard]] bool on_record() const { return record_file_.valid(); }
+
+  /// Work directory and cgroup exist now, or do not (nullopt), and this process is the supervisor. The one that began
+  /// the record, if it is another, is the guard.
+  void complete(const std::optional<Workdir>& workdir, const std::optional<RunCgroup>& cgroup,
+                const proc::ProcFs& proc);
+
+  /// The cgroup could not be used and has gone again. The record says so the next time it is written.
+  void forget_cgroup() { record_.cgroup.reset(); }
 
   [[nodiscard]] MainNote main_note() const;
 

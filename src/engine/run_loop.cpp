@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <csignal>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 namespace reapctl::engine {
 namespace {
@@ -68,6 +69,7 @@ void RunLoop::run() {
     ++report_.loop.wakeups;
   }
   if (!state_.released) ledger_.note_survivors();
+  note_cgroup();
   report_.workdir = cleanup_.report();
 }
 
@@ -89,6 +91,8 @@ void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
       resources_.loop.remove(resources_.die_with.fd);
       feed({.kind = core::RunEventKind::die_with});
       break;
+    case kCgroupChanged: on_cgroup_changed(); break;
+    case kCgroupRemoval: remove_cgroup(); break;
     case kRemoval: removed(false); break;
   }
 }
@@ -272,11 +276,11 @@ void RunLoop::main_ended(const sys::ChildEnd& child) {
   feed({.kind = core::RunEventKind::main_exited, .tree_empty = empty});
 }
 
-/// Nothing is left: no child, dead or alive. As a subreaper we inherit every orphan, so a living descendant always
-/// has a living ancestor among our children.
+/// Nothing is left: no child, dead or alive, and nobody in the cgroup. As a subreaper we inherit every orphan, so a
+/// living descendant always has a living ancestor among our children; who is in the cgroup may be no descendant.
 bool RunLoop::tree_empty() {
-  if (!sys::has_children()) return true;
-  return tree_.has_strangers() && tree_.living().empty();
+  if (sys::has_children() && !(tree_.has_strangers() && tree_.living().empty())) return false;
+  return !somebody_in_cgroup();
 }
 
 // --- decisions and what follows from them
@@ -305,7 +309,10 @@ void RunLoop::perform(core::RunAction action) {
     case core::RunAction::hint:
       if (observer_.interrupt_hint) observer_.interrupt_hint();
       break;
-    case core::RunAction::remove: remove(); break;
+    case core::RunAction::remove:
+      stopped();
+      remove_cgroup();
+      break;
     case core::RunAction::abandon_removal: removed(true); break;
     case core::RunAction::finish: stopped(); break;
   }
@@ -334,37 +341,18 @@ void RunLoop::tell(bool rest) {
 void RunLoop::kill() {
   const bool first = !tree_.killing();
   if (first) ledger_.close_rung();
+  if (resources_.cgroup) {
+    resources_.cgroup->evict(tree_.proc(), ::getpid());
+    if (resources_.guard) resources_.cgroup->evict(tree_.proc(), resources_.guard->pid());
+  }
   const core::Census census = tree_.kill(now_);
   if (first) {
     ledger_.open_rung("KILL", since_stop());
     emit(core::RungEvent{.signal_name = "KILL", .told = tree_.told()});
   }
   feed({.kind = core::RunEventKind::census, .census = census});
-}
-
-/// The ladder has done what it could: nobody is left, or nobody who can be killed.
-void RunLoop::stopped() {
-  if (!report_.stop || ladder_closed_) return;
-  ladder_closed_ = true;
-  report_.stop->duration = since_stop();
-  ledger_.close_rung();
-}
-
-void RunLoop::remove() {
-  stopped();
-  const bool success =
-      report_.exit && core::run_result(state_.stop, report_.exit, plan_.ok_exit) == core::RunResult::success;
-  const int fd = cleanup_.start(success, now_);
-  if (fd >= 0 && resources_.loop.add(fd, EPOLLIN, kRemoval)) return;
-  removed(false);
-}
-
-void RunLoop::removed(bool abandoned) {
-  cleanup_.finish(abandoned, core::Clock::now());
-  if (const auto workdir = cleanup_.report(); workdir && !workdir->kept) {
-    emit(core::WorkdirEvent{.files = workdir->files, .bytes = workdir->bytes, .duration = workdir->duration});
-  }
-  if (!abandoned) feed({.kind = core::RunEventKind::removed});
+  // Of those who were no children of ours nobody may have told that they are gone.
+  if (census.living == 0 && resources_.cgroup && tree_empty()) feed({.kind = core::RunEventKind::tree_empty});
 }
 
 }  // namespace reapctl::engine

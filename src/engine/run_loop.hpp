@@ -8,7 +8,9 @@
 #include "engine/die_with.hpp"
 #include "engine/guard.hpp"
 #include "engine/ledger.hpp"
+#include "engine/named_lock.hpp"
 #include "engine/registration.hpp"
+#include "engine/run_cgroup.hpp"
 #include "engine/runner.hpp"
 #include "engine/shared_page.hpp"
 #include "engine/spawn.hpp"
@@ -30,7 +32,9 @@ struct RunResources {
   sys::EventLoop loop;
   sys::UniqueFd signal_fd;
   DieWithWatch die_with;
+  NamedLock lock;  ///< of --lock: held for as long as this process lives
   Registration registration;
+  std::optional<RunCgroup> cgroup;
   std::optional<Workdir> workdir;
   core::SignalContext signals;
   std::optional<GuardLink> guard;  ///< while it lives
@@ -39,7 +43,16 @@ struct RunResources {
 };
 
 /// What the loop can wait for.
-enum Source : sys::EventLoop::Tag { kSignals, kGuardMessage, kGuardEnded, kMainEnded, kDieWith, kRemoval };
+enum Source : sys::EventLoop::Tag {
+  kSignals,
+  kGuardMessage,
+  kGuardEnded,
+  kMainEnded,
+  kDieWith,
+  kCgroupChanged,
+  kCgroupRemoval,
+  kRemoval
+};
 
 /// The one loop of a run: descriptor or deadline -> RunEvent -> core::step -> RunAction -> perform. Writes what it
 /// sees into the report.
@@ -58,8 +71,10 @@ class RunLoop {
   void run();
 
   [[nodiscard]] const core::RunState& state() const { return state_; }
-  /// Whether the directory and whatever else should go has gone.
-  [[nodiscard]] bool cleaned_up() const { return cleanup_.complete(); }
+  /// Whether the cgroup, the directory and whatever else should go has gone.
+  [[nodiscard]] bool cleaned_up() const {
+    return cleanup_.complete() && (!resources_.cgroup || resources_.cgroup->is_gone());
+  }
 
  private:
   void handle(std::optional<sys::EventLoop::Tag> source);
@@ -81,6 +96,8 @@ class RunLoop {
   void reap_one(pid_t pid);
   void main_ended(const sys::ChildEnd& child);
   bool tree_empty();
+  bool somebody_in_cgroup();
+  void on_cgroup_changed();
 
   void feed(const core::RunEvent& event);
   void perform(core::RunAction action);
@@ -88,7 +105,9 @@ class RunLoop {
   void tell(bool rest);
   void kill();
   void stopped();
-  void remove();
+  void remove_cgroup();
+  void remove_workdir();
+  void note_cgroup();
   void removed(bool abandoned);
   [[nodiscard]] core::Millis since_stop() const;
 
@@ -104,6 +123,9 @@ class RunLoop {
   Ledger& ledger_;
   core::RunReport& report_;
   Cleanup cleanup_;
+  bool cgroup_unwatched_ = false;
+  sys::UniqueFd cgroup_turn_;   ///< always readable, while parts of the cgroup wait to be removed
+  std::string cgroup_problem_;  ///< why it could not be removed
   core::RunState state_;
   std::deque<core::RunEvent> events_;  ///< what an action led to, handled before anything else
   core::TimePoint now_;                ///< of the event being handled

@@ -2,13 +2,15 @@
 
 #include "core/exit_status.hpp"
 #include "core/signal_policy.hpp"
+#include "engine/containment.hpp"
 #include "engine/guard.hpp"
+#include "engine/prelude.hpp"
 #include "engine/run_facts.hpp"
+#include "engine/run_ground.hpp"
 #include "engine/run_loop.hpp"
 #include "engine/shared_page.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/children.hpp"
-#include "sys/descriptors.hpp"
 #include "sys/pid_fd.hpp"
 #include "sys/terminal.hpp"
 
@@ -23,100 +25,13 @@
 namespace reapctl::engine {
 namespace {
 
-/// What both reapctl processes need to know to undo everything; made before there are two.
-struct RunGround {
-  DieWithWatch die_with;
-  Registration registration;
-  std::optional<Workdir> workdir;
-  core::SignalContext signals;
-  pid_t known_as = 0;  ///< the process that the caller knows, and its parent and group
-  pid_t parent = 0;
-  pid_t group = 0;
-  core::TimePoint began_at;
-};
-
-sys::Result<RunGround> prepare(const core::RunPlan& plan, const RunSetting& setting, const proc::ProcFs& proc,
-                               core::RunReport& report) {
-  RunGround ground{
-      .die_with = {},
-      .registration = Registration({.chosen = plan.registry}, *setting.record_codec, report.warnings),
-      .workdir = {},
-      .signals = {.shared_group = sys::has_controlling_terminal(), .session_leader = ::getsid(0) == ::getpid()},
-      .known_as = ::getpid(),
-      .parent = ::getppid(),
-      .group = ::getpgrp(),
-      .began_at = core::Clock::now()};
-  auto die_with = watch_die_with(plan.die_with);
-  if (!die_with) {
-    sys::Error error = die_with.error();
-    error.operation.insert(0, "--die-with: ");
-    return error;
-  }
-  ground.die_with = die_with.take();
-  ground.registration.open(setting.run_id);
-  ground.registration.begin(initial_record(proc, plan, report));
-  if (!plan.workdir.wanted) return ground;
-  auto workdir = make_workdir(plan.workdir.base, setting.run_id);
-  if (workdir) {
-    ground.workdir = workdir.take();
-  } else if (plan.workdir.required) {
-    ground.registration.remove();
-    sys::Error error = workdir.error();
-    error.operation.insert(0, "--workdir-base: cannot ");
-    return error;
-  } else {
-    report.warnings.push_back("no private working directory: cannot " + workdir.error().message());
-  }
-  return ground;
-}
-
-/// The loop and its sources: of one process, made after the fork. (An epoll descriptor or a signalfd that two processes
-/// share watches for the one that made it.)
-sys::Result<RunResources> make_resources(RunGround& ground, std::optional<GuardLink> guard, SharedPage* page) {
-  auto loop = sys::EventLoop::create();
-  if (!loop) return loop.error();
-  auto signal_fd = sys::open_signal_fd();
-  if (!signal_fd) return signal_fd.error();
-  sys::Result<void> added = loop->add(signal_fd->get(), EPOLLIN, kSignals);
-  if (added && ground.die_with.fd >= 0) added = loop->add(ground.die_with.fd, ground.die_with.events, kDieWith);
-  if (added && guard) added = loop->add(guard->socket(), EPOLLIN, kGuardMessage);
-  if (added && guard) added = loop->add(guard->pid_fd(), EPOLLIN, kGuardEnded);
-  if (!added) return added.error();
-  return RunResources{.loop = loop.take(),
-                      .signal_fd = signal_fd.take(),
-                      .die_with = std::move(ground.die_with),
-                      .registration = std::move(ground.registration),
-                      .workdir = std::move(ground.workdir),
-                      .signals = ground.signals,
-                      .guard = std::move(guard),
-                      .page = page,
-                      .main = {}};
-}
-
-/// After the start nothing that the command was given is held open by us: readers and writers of its pipes see what
-/// they would see without us.
-void let_go(const RunResources& resources, std::vector<int> keep, std::vector<std::string>& warnings) {
-  keep.insert(keep.end(), {resources.loop.epoll_fd(), resources.signal_fd.get(), resources.die_with.fd,
-                           resources.main.pid_fd.get()});
-  const std::vector<int> registered = resources.registration.descriptors();
-  keep.insert(keep.end(), registered.begin(), registered.end());
-  if (resources.workdir) keep.insert(keep.end(), {resources.workdir->base.get(), resources.workdir->directory.get()});
-  if (resources.guard) keep.insert(keep.end(), {resources.guard->pid_fd(), resources.guard->socket()});
-  if (auto released = sys::release_inherited(std::move(keep), resources.loop.epoll_fd()); !released) {
-    warnings.push_back("inherited descriptors stay open: cannot " + released.error().message());
-  }
-  if (::chdir("/") != 0) {
-    warnings.push_back("the working directory stays in use: cannot " + sys::last_error("change to", "/").message());
-  }
-}
-
 void note_not_started(core::RunReport& report, const std::string& stage, int code) {
   report.exit = core::ExitStatus{
       .kind = core::ExitKind::not_started, .code = {}, .signal = {}, .failed_stage = stage, .failed_errno = code};
 }
 
-Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunResources& resources,
-              std::optional<pid_t> group, std::vector<std::string>& warnings) {
+Spawned start(const core::RunPlan& plan, const RunSetting& setting, RunResources& resources, std::optional<pid_t> group,
+              core::RunReport& report) {
   if (resources.die_with.gone_already) {
     Spawned nothing;
     nothing.failed_stage = "die-with";
@@ -129,6 +44,7 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunRes
       .caller_signals = setting.caller_signals,
       .group = group,
       .pid_out = resources.page != nullptr ? &resources.page->main_pid : nullptr,
+      .cgroup_fd = resources.cgroup ? resources.cgroup->fd() : -1,
       .no_new_privs = plan.no_new_privs,
       .directory_fd = resources.workdir && plan.workdir.use_as_cwd ? resources.workdir->directory.get() : -1,
       .close_fds = {},
@@ -138,9 +54,18 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, const RunRes
     if (auto close = descriptors_to_close(*plan.close_fds)) {
       request.close_fds = close.take();
     } else {
-      warnings.push_back("--close-fds has no effect: cannot " + close.error().message());
+      report.warnings.push_back("--close-fds has no effect: cannot " + close.error().message());
     }
   }
+  Spawned spawned = spawn(request);
+  if (spawned.failed_stage != "cgroup" || plan.contain != core::ContainMode::automatic) return spawned;
+  // A threaded cgroup, for example, takes no process. Whoever did not ask for a cgroup is served without one.
+  report.containment_why = why_no_cgroup(
+      {.code = spawned.failed_errno, .operation = "start a process in", .subject = resources.cgroup->path()});
+  (void)resources.cgroup->remove_some();  // empty
+  resources.cgroup.reset();
+  resources.registration.forget_cgroup();
+  request.cgroup_fd = -1;
   return spawn(request);
 }
 
@@ -226,10 +151,11 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
   std::optional<pid_t> group;
   if (!ground.signals.shared_group) group = 0;
   if (ground.signals.shared_group && resources->guard) group = ground.group;
-  resources->registration.complete(resources->workdir, proc);
+  resources->registration.complete(resources->workdir, resources->cgroup, proc);
   const core::TimePoint started_at = core::Clock::now();
   const core::WallTime started_on = std::chrono::system_clock::now();
-  Spawned& main = resources->main = start(plan, setting, *resources, group, report.warnings);
+  Spawned& main = resources->main = start(plan, setting, *resources, group, report);
+  if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);
   // A process of another group of the session with a child in the command's group makes that no orphaned group: ^Z
   // would stop everybody where, as under `docker run -it`, nobody is there to continue them (fact 27). Not before the
   // start: a group of another session cannot be entered.
@@ -265,6 +191,7 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
     setting.resume_delivery(page.report, give_up_when_asked(plan, *resources));
     return RunOutcome{.exit_code = page.exit_code.load(), .die_of_interrupt = page.die_of_interrupt.load()};
   }
+  if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);
   Ledger ledger(proc, tree);
   RunLoop loop(plan, observer, *resources, tree, ledger, report);
   if (const pid_t main = page.main_pid.load(); main > 0) {
@@ -291,7 +218,7 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
   return finish(plan, setting, ground, loop, ledger, *resources, report);
 }
 
-/// The run with two processes; returns in both.
+/// The run with two processes; returns in the guard.
 sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& setting, const RunObserver& observer,
                                 RunGround& ground, const proc::ProcFs& proc, Tree& tree, core::RunReport& report) {
   auto page = make_shared_page();
@@ -304,16 +231,15 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
     Tree own_tree(proc, cookie(setting.run_id));
     auto outcome =
         supervise(plan, setting, observer, ground, std::move(sides->link), page->get(), proc, own_tree, report);
-    if (!outcome) {  // our caller says why; there is nothing for the guard to take over
-      (*page)->exit_code.store(core::kExitFailure);
-      (*page)->done.store(true);
-    }
+    if (outcome) ::_exit(0);  // it is all written, and the guard knows the exit code
+    // Our caller says why; there is nothing for the guard to take over.
+    (*page)->exit_code.store(core::kExitFailure);
+    (*page)->done.store(true);
     return outcome;
   }
   std::vector<int> keep = setting.keep_open;
-  const std::vector<int> registered = ground.registration.descriptors();
-  keep.insert(keep.end(), registered.begin(), registered.end());
-  if (ground.workdir) keep.insert(keep.end(), {ground.workdir->base.get(), ground.workdir->directory.get()});
+  const std::vector<int> needed = descriptors_of(ground);
+  keep.insert(keep.end(), needed.begin(), needed.end());
   const auto end = sides->guard->watch(**page, std::move(keep));
   if (!end) return end.error();
   if (*end == WatchEnd::supervisor_died) {
@@ -322,11 +248,44 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
   return RunOutcome{.exit_code = (*page)->exit_code.load(), .die_of_interrupt = (*page)->die_of_interrupt.load()};
 }
 
+/// What comes before the run: nullopt when it may begin, else it is over.
+sys::Result<std::optional<RunOutcome>> wait_before_start(const core::RunPlan& plan, const RunSetting& setting,
+                                                         const proc::ProcFs& proc, RunGround& ground,
+                                                         core::RunReport& report) {
+  Prelude prelude(plan, *setting.record_codec, proc, setting.run_id, report);
+  const auto end = prelude.run(ground.die_with, ground.signals);
+  if (!end) {
+    sys::Error error = end.error();
+    error.operation.insert(0, error.code != 0 ? "--lock: cannot " : "--lock: ");
+    return error;
+  }
+  if (*end == Prelude::End::go_on) {
+    ground.lock = prelude.take_lock();
+    return std::optional<RunOutcome>();
+  }
+  const bool overlap = *end == Prelude::End::overlap;
+  report.result = overlap ? core::RunResult::overlap : core::RunResult::stopped;
+  report.exit_code =
+      overlap ? core::overlap_exit_code(plan.lock->on_overlap) : core::exit_code_before_start(report.stop->signal);
+  add_surroundings(proc, ground.known_as, ground.parent, report);
+  report.ended_at = std::chrono::system_clock::now();
+  report.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - ground.began_at);
+  setting.deliver(report, prelude.give_up(), nullptr);
+  return std::optional(
+      RunOutcome{.exit_code = report.exit_code,
+                 .die_of_interrupt = !overlap && ground.signals.shared_group && report.stop->signal == SIGINT});
+}
+
 }  // namespace
 
 sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting, const RunObserver& observer) {
-  const proc::ProcFs proc;
   core::RunReport report;
+  if (!proc::ProcFs::is_usable()) {
+    report.warnings.emplace_back(
+        "/proc is missing or belongs to another PID namespace: the run is not on record, signals reach the children of "
+        "reapctl alone (orphans become such), and processes have no names here");
+  }
+  const proc::ProcFs proc = report.warnings.empty() ? proc::ProcFs() : proc::ProcFs::without_proc();
   report.run_id = setting.run_id;
   report.name = plan.name;
   report.argv = plan.argv;
@@ -336,14 +295,22 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return sys::last_error("become a child subreaper");
   Tree tree(proc, cookie(setting.run_id));
   if (sys::has_children()) tree.disown_children();
-  auto ground = prepare(plan, setting, proc, report);
+  auto ground = lay_ground(plan, setting, report);
   if (!ground) return ground.error();
+  if (plan.lock || plan.splay > core::Millis::zero()) {
+    auto over = wait_before_start(plan, setting, proc, *ground, report);
+    if (!over) return over.error();
+    if (*over) return **over;
+  }
+  if (auto prepared = prepare(plan, setting, proc, *ground, report); !prepared) return prepared.error();
   const std::string workdir = ground->workdir ? ground->workdir->path : std::string();
+  const std::string cgroup = ground->cgroup ? ground->cgroup->path() : std::string();
   // As PID 1 a guard has no use: when PID 1 ends, the kernel kills everybody else.
   report.guard = plan.guard && ::getpid() != 1;
   auto outcome = report.guard ? guarded(plan, setting, observer, *ground, proc, tree, report)
                               : supervise(plan, setting, observer, *ground, std::nullopt, nullptr, proc, tree, report);
-  if (!outcome) {  // nothing was started, so there is nothing in the directory
+  if (!outcome) {  // nothing was started, so there is nothing in the directories
+    if (!cgroup.empty()) (void)::rmdir(cgroup.c_str());
     if (!workdir.empty()) (void)::rmdir(workdir.c_str());
     ground->registration.remove();
   }

@@ -1,6 +1,7 @@
 #include "engine/spawn.hpp"
 
 #include "sys/children.hpp"
+#include "sys/clone.hpp"
 
 #include <array>
 #include <cerrno>
@@ -9,11 +10,11 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <span>
 #include <string_view>
 #include <sys/prctl.h>
 #include <unistd.h>
+#include <utility>
 
 namespace reapctl::engine {
 namespace {
@@ -155,19 +156,18 @@ int child_main(void* argument) {
 
 Spawned spawn(const SpawnRequest& request) {
   ChildPlan plan = make_plan(request);
-  // CLONE_VM | CLONE_VFORK spares the copy of the page tables, the larger part of what a fork costs, and lets the
-  // child tell in plain memory how far it came.
   alignas(16) static std::array<std::byte, 64 * 1024> stack;
-  int pid_fd = -1;
+  auto cloned = request.cgroup_fd >= 0 ? sys::clone_child_into(request.cgroup_fd, child_main, &plan, stack)
+                                       : sys::clone_child(child_main, &plan, stack);
   Spawned spawned;
-  spawned.pid =
-      ::clone(child_main, stack.data() + stack.size(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pid_fd);
-  if (spawned.pid < 0) {
-    spawned.failed_stage = "fork";
-    spawned.failed_errno = errno;
+  if (!cloned) {
+    spawned.failed_errno = cloned.error().code;
+    const bool no_process_at_all = spawned.failed_errno == EAGAIN || spawned.failed_errno == ENOMEM;
+    spawned.failed_stage = request.cgroup_fd < 0 || no_process_at_all ? "fork" : "cgroup";
     return spawned;
   }
-  spawned.pid_fd.reset(pid_fd);
+  spawned.pid = cloned->pid;
+  spawned.pid_fd = std::move(cloned->pid_fd);
   if (plan.failed_stage == nullptr) {
     spawned.executable = plan.candidates[plan.executed];
     if (plan.on_record.id.pid != 0) spawned.on_record = plan.on_record;

@@ -21,6 +21,7 @@ struct SpawnRequest {
   sys::CallerSignals caller_signals;      ///< the command gets the mask and the SIGCHLD disposition the caller had
   std::optional<pid_t> group;             ///< the process group to enter, 0 for a new one; nullopt: the current one
   std::atomic<pid_t>* pid_out = nullptr;  ///< where the child writes its pid before anything else can happen to it
+  int cgroup_fd = -1;                     ///< the cgroup to be born in; -1: the current one
   bool no_new_privs = false;
   int directory_fd = -1;       ///< the command's working directory; -1: the current one
   std::vector<int> close_fds;  ///< closed before the exec
@@ -32,7 +33,7 @@ struct Spawned {
   sys::UniqueFd pid_fd;
   std::optional<core::MainOnRecord> on_record;  ///< what it wrote down of itself; nullopt if it could not
   std::string executable;                       ///< the file that was executed
-  std::string failed_stage;  ///< empty: the command runs; else "fork", "chdir", "no-new-privs" or "exec"
+  std::string failed_stage;  ///< empty: the command runs; else "cgroup", "fork", "chdir", "no-new-privs" or "exec"
   int failed_errno = 0;
 };
 

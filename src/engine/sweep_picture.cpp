@@ -1,5 +1,6 @@
 #include "engine/sweep_picture.hpp"
 
+#include "engine/run_cgroup.hpp"
 #include "proc/host.hpp"
 #include "proc/listening.hpp"
 
@@ -41,6 +42,7 @@ std::optional<std::size_t> SweepObserver::target_of(std::size_t index) const {
 
 SweepPicture SweepObserver::look() {
   SweepPicture picture{.census = take_census(proc_, since_ticks_), .owners = {}, .selection = {}};
+  note_cgroups(picture.census, owning_.runs);
   picture.owners = core::attribute(owning_.runs, picture.census.processes, known_);
   if (plan_.match.any()) {
     picture.selection =
@@ -52,7 +54,29 @@ SweepPicture SweepObserver::look() {
   for (const core::Victim& victim : picture.selection.victims) {
     if (victim.run) known_.try_emplace(picture.census.processes[victim.process].stat.id, *victim.run);
   }
+  find_cgroups_to_kill(picture);
   return picture;
+}
+
+/// A cgroup is killed as a whole only if nobody in it is to be spared: not this sweep, not an active run inside.
+void SweepObserver::find_cgroups_to_kill(const SweepPicture& picture) {
+  cgroups_to_kill_ = targets_;
+  std::set<std::size_t> victims;
+  for (const core::Victim& victim : picture.selection.victims) victims.insert(victim.process);
+  for (std::size_t i = 0; i < picture.census.processes.size(); ++i) {
+    const core::ProcessFacts& process = picture.census.processes[i];
+    if (process.cgroups.empty() || victims.contains(i) || !core::is_alive(process.stat)) continue;
+    std::erase_if(cgroups_to_kill_, [&](std::size_t run) {
+      const auto& ids = process.cgroups;
+      return std::find(ids.begin(), ids.end(), owning_.runs[run].record.run_id) != ids.end();
+    });
+  }
+}
+
+void SweepObserver::kill_cgroups() const {
+  for (const std::size_t run : cgroups_to_kill_) {
+    if (const auto cgroup = RunCgroup::open_recorded(owning_.runs[run].record)) cgroup->kill();
+  }
 }
 
 /// The processes of a container inside of the run have an init of their own, and are for it to stop.

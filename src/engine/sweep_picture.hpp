@@ -29,6 +29,10 @@ class SweepObserver {
 
   [[nodiscard]] SweepPicture look();
 
+  /// Kills at one blow, whatever it forks meanwhile, whoever is in the cgroup of a run to be swept, provided that in
+  /// the last look all of them were victims.
+  void kill_cgroups() const;
+
   /// Whether looking could bring anything up: no target can have processes, and nothing is to be matched.
   [[nodiscard]] bool nothing_to_see() const { return !plan_.match.any() && targets_.empty() && released_.empty(); }
 
@@ -40,6 +44,7 @@ class SweepObserver {
   [[nodiscard]] std::map<std::size_t, std::vector<std::string>> match(const ProcessCensus& census) const;
   [[nodiscard]] std::vector<std::string> criteria_met(const core::ProcessFacts& process,
                                                       const std::set<pid_t>& listeners) const;
+  void find_cgroups_to_kill(const SweepPicture& picture);
   void set_apart_other_namespaces(SweepPicture& picture) const;
 
   const core::SweepPlan& plan_;
@@ -51,6 +56,7 @@ class SweepObserver {
   std::uint64_t since_ticks_ = 0;
   core::Sweeper self_;
   core::KnownOwners known_;
+  std::set<std::size_t> cgroups_to_kill_;  ///< runs, as indices in owning_.runs
 };
 
 }  // namespace reapctl::engine

@@ -82,6 +82,7 @@ void TargetChoice::stop_active() {
                          .reapctl_pids = {run.record()->supervisor.pid},
                          .started_at = run.record()->started_at,
                          .origin = run.record()->origin,
+                         .cgroup = {},
                          .workdir = {},
                          .remove = {},
                          .lock_name = run.record()->lock_name,

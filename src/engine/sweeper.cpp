@@ -3,6 +3,7 @@
 #include "core/supervision.hpp"
 #include "engine/leftovers.hpp"
 #include "engine/registration.hpp"
+#include "engine/run_cgroup.hpp"
 #include "proc/describe.hpp"
 #include "proc/host.hpp"
 #include "proc/listening.hpp"
@@ -125,7 +126,7 @@ core::SweptProcess& Sweeper::victim_of(const VictimEnd& end) {
 
 void Sweeper::kill() {
   bool nobody_left = false;
-  VictimLadder ladder(proc_, plan_.ladder, core::graceful_share(plan_.stop_timeout), [this, &nobody_left] {
+  const auto scan = [this, &nobody_left] {
     SweepPicture picture = observer_->look();
     note(picture);
     count_living(picture);
@@ -137,7 +138,9 @@ void Sweeper::kill() {
       sight.others.erase(sight.victims.back().id);
     }
     return sight;
-  });
+  };
+  VictimLadder ladder(proc_, plan_.ladder, core::graceful_share(plan_.stop_timeout), scan,
+                      [this] { observer_->kill_cgroups(); });
   ladder.run();
   for (const auto& [id, end] : ladder.ends()) {
     core::SweptProcess& victim = victim_of(end);
@@ -185,7 +188,7 @@ void Sweeper::clean_up() {
   describe_targets();
 }
 
-/// Only now that nothing of the run is alive: directory, --remove paths, record, lock.
+/// Only now that nothing of the run is alive: cgroup, directory, --remove paths, record, lock.
 void Sweeper::clean_up(SweepTarget& target) {
   RunCase& run = cases_.cases[target.index];
   const core::RunRecord& record = *run.record();
@@ -222,14 +225,17 @@ void Sweeper::describe_targets() {
                          .reapctl_pids = {},
                          .started_at = record.started_at,
                          .origin = record.origin,
+                         .cgroup = {},
                          .workdir = {},
                          .remove = {},
                          .lock_name = record.lock_name,
+                         .alive = target.living + target.unjudged,
                          .clean = target.clean,
                          .reason = target.reason};
     if (record.guard) swept.reapctl_pids.push_back(record.guard->pid);
     swept.reapctl_pids.push_back(record.supervisor.pid);
     if (plan_.dry_run) {
+      if (RunCgroup::open_recorded(record)) swept.cgroup = record.cgroup->path;
       const WorkdirSize size = measure_workdir(record);
       if (size.there) swept.workdir = record.workdir->path;
       swept.workdir_files = size.files;

@@ -1,5 +1,6 @@
 #include "engine/tree.hpp"
 
+#include "sys/children.hpp"
 #include "sys/pid_fd.hpp"
 
 #include <algorithm>
@@ -43,18 +44,46 @@ void Tree::own(pid_t main) {
 
 std::vector<core::ProcessStat> Tree::living() {
   std::vector<core::ProcessStat> processes = proc_.descendants(::getpid()).processes;
-  if (has_strangers_) leave_out_strangers(processes);
+  const std::set<pid_t> members = cgroup_ != nullptr ? add_members(processes) : std::set<pid_t>();
+  if (has_strangers_) leave_out_strangers(processes, members);
   std::erase_if(processes, [](const core::ProcessStat& process) { return !is_alive(process); });
   peak_ = std::max(peak_.value_or(0), static_cast<int>(processes.size()));
   return processes;
 }
 
-void Tree::leave_out_strangers(std::vector<core::ProcessStat>& processes) {
+/// Adds those in the cgroup who do not descend from us, and returns the pids of all in it. The cgroup is read after the
+/// processes: then whoever has a listed pid, and is still the same when it is signalled, was in the cgroup.
+std::set<pid_t> Tree::add_members(std::vector<core::ProcessStat>& processes) const {
+  const auto found = cgroup_->members();
+  std::set<pid_t> others(found.begin(), found.end());
+  for (const core::ProcessStat& process : processes) others.erase(process.id.pid);
+  // Root may have been so bold as to move reapctl itself into it.
+  others.erase(::getpid());
+  others.erase(::getppid());
+  if (others.empty()) return {found.begin(), found.end()};
+  std::vector<core::ProcessStat> outsiders;
+  for (const pid_t pid : others) {
+    if (auto process = proc_.stat(pid)) outsiders.push_back(process.take());
+  }
+  const auto again = cgroup_->members();
+  std::set<pid_t> members(again.begin(), again.end());
+  for (core::ProcessStat& process : outsiders) {
+    if (members.contains(process.id.pid)) processes.push_back(std::move(process));
+  }
+  return members;
+}
+
+bool Tree::may_have_somebody() const {
+  return sys::has_children() || (cgroup_ != nullptr && cgroup_->is_populated());
+}
+
+void Tree::leave_out_strangers(std::vector<core::ProcessStat>& processes, const std::set<pid_t>& members) {
   std::set<pid_t> our_pids;
   std::set<pid_t> strange_pids;
   std::erase_if(processes, [&](const core::ProcessStat& process) {  // parents come first
     const bool orphan = process.ppid == ::getpid();
     const bool ours = ours_.contains(process.id) || our_pids.contains(process.ppid) ||
+                      members.contains(process.id.pid) ||
                       (orphan && !strangers_.contains(process.id) &&
                        proc_.environ_has(process.id.pid, cookie_) == proc::EnvironMatch::yes);
     const bool strange = !ours && (strangers_.contains(process.id) || strange_pids.contains(process.ppid));
@@ -98,6 +127,7 @@ int Tree::tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> m
     // A stopped process would hear it only when continued.
     if (process.state == 'T') (void)signal_process(proc_, process.id, SIGCONT);
   }
+  if (cgroup_ != nullptr) cgroup_->thaw();  // and a frozen one as well
   return told;
 }
 
@@ -111,6 +141,7 @@ void Tree::note_whom_the_kill_finds() {
 core::Census Tree::kill(core::TimePoint now) {
   if (!killing_) note_whom_the_kill_finds();
   killing_ = true;
+  if (cgroup_ != nullptr) cgroup_->kill();
   // Children first, by pid alone: nobody but us can reap them, so their pids cannot be reused, and nothing but speed
   // catches a chain of processes that fork and exit for ever. Not where there are strangers: a child that we see for
   // the first time may be an orphan of theirs, and only a closer look tells.

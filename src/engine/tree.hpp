@@ -4,6 +4,7 @@
 #include "core/plan.hpp"
 #include "core/process.hpp"
 #include "core/report.hpp"
+#include "engine/run_cgroup.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/result.hpp"
 
@@ -21,7 +22,8 @@ namespace reapctl::engine {
 [[nodiscard]] sys::Result<void> signal_process(const proc::ProcFs& proc, const core::ProcessId& id, int signal);
 
 /// The processes of a run: all descendants of this process, which as a child subreaper inherits every orphan among
-/// them. Looks, signals and remembers; what to do and when is decided in core.
+/// them, and whoever is in the cgroup of the run, if it has one. Neither is enough: a process may leave the cgroup, and
+/// one that is no descendant may be put into it. Looks, signals and remembers; what to do and when is decided in core.
 class Tree {
  public:
   /// `cookie`: the "NAME=value" that every process of the run begins its life with.
@@ -31,8 +33,13 @@ class Tree {
   /// descendants. Where some exist, an orphan counts as one of the run only if it was seen below the main command or
   /// carries the cookie: rather leave something over than harm what is not ours.
   void disown_children();
+  /// From now on the run has this cgroup, which must outlive the use of this object; nullptr: none.
+  void use_cgroup(const RunCgroup* cgroup) { cgroup_ = cgroup; }
   /// The main command has been started.
   void own(pid_t main);
+
+  /// Whether there could be anybody: a child, dead or alive, or a process in the cgroup.
+  [[nodiscard]] bool may_have_somebody() const;
 
   /// Who is alive now, parents first.
   std::vector<core::ProcessStat> living();
@@ -42,7 +49,8 @@ class Tree {
   /// `main` is nullopt once the main command has been reaped.
   int tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> main, bool rest);
 
-  /// SIGKILL to whoever is alive now. Call it again, as core::after_census says, until nobody is.
+  /// SIGKILL to whoever is alive now, at one blow to all in the cgroup. Call it again, as core::after_census says,
+  /// until nobody is.
   core::Census kill(core::TimePoint now);
 
   /// How many children there are, zombies included; 0 if that cannot be seen.
@@ -60,6 +68,7 @@ class Tree {
   /// Those alive, with why each could not be killed.
   std::vector<core::Survivor> survivors();
 
+  [[nodiscard]] const proc::ProcFs& proc() const { return proc_; }
   /// The name of a process; empty if it cannot be read.
   [[nodiscard]] std::string comm(pid_t pid) const { return proc_.comm(pid); }
   /// Whether there were children before the run: then not everybody below this process belongs to it.
@@ -78,12 +87,14 @@ class Tree {
   [[nodiscard]] int told() const { return static_cast<int>(told_.size()); }
 
  private:
-  void leave_out_strangers(std::vector<core::ProcessStat>& processes);
+  std::set<pid_t> add_members(std::vector<core::ProcessStat>& processes) const;
+  void leave_out_strangers(std::vector<core::ProcessStat>& processes, const std::set<pid_t>& members);
   /// Those that the first kill by pid ends are dead before the closer look behind it could count them.
   void note_whom_the_kill_finds();
 
   const proc::ProcFs& proc_;
   std::string cookie_;
+  const RunCgroup* cgroup_ = nullptr;
   bool has_strangers_ = false;  ///< there were some when the run began; they may have left others behind them
   std::set<core::ProcessId> strangers_;
   std::set<core::ProcessId> ours_;  ///< only kept while there are strangers

@@ -157,6 +157,7 @@ void VictimLadder::kill() {
   if (held_.empty() || living() == 0 ||
       now - last_look_ >= std::max<core::Clock::duration>(10 * look_cost_, kPollInterval))
     look();
+  kill_groups_();
   freeze_new();
   core::Census census;
   for (auto& [id, held] : held_) {

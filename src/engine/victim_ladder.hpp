@@ -36,8 +36,14 @@ class VictimLadder {
   /// Looks; called again until nobody new turns up.
   using Scan = std::function<Sight()>;
 
-  VictimLadder(const proc::ProcFs& proc, core::Ladder ladder, core::Millis limit, Scan scan)
-      : proc_(proc), ladder_(std::move(ladder)), limit_(limit), scan_(std::move(scan)) {}
+  /// `kill_groups` begins each pass of the last rung: it may kill many at one blow, but victims only.
+  VictimLadder(const proc::ProcFs& proc, core::Ladder ladder, core::Millis limit, Scan scan,
+               std::function<void()> kill_groups)
+      : proc_(proc),
+        ladder_(std::move(ladder)),
+        limit_(limit),
+        scan_(std::move(scan)),
+        kill_groups_(std::move(kill_groups)) {}
 
   /// Until nobody is left, or nobody who can be killed.
   void run();
@@ -69,6 +75,7 @@ class VictimLadder {
   core::Ladder ladder_;
   core::Millis limit_;
   Scan scan_;
+  std::function<void()> kill_groups_;
   core::LadderState state_;
   std::map<core::ProcessId, Held> held_;
   std::set<core::ProcessId> spared_;  ///< seen, and no victims

@@ -13,15 +13,21 @@ namespace {
 constexpr int kSchemaVersion = 1;
 
 Json to_value(const core::ResourceUsage& usage) {
-  return {
-      {"utime_ms", usage.utime_ms}, {"stime_ms", usage.stime_ms}, {"maxrss_bytes", usage.maxrss_bytes},
-      {"minflt", usage.minflt},     {"majflt", usage.majflt},     {"nvcsw", usage.nvcsw},
-      {"nivcsw", usage.nivcsw},     {"inblock", usage.inblock},   {"oublock", usage.oublock},
-  };
+  return object({
+      {"utime_ms", usage.utime_ms},
+      {"stime_ms", usage.stime_ms},
+      {"maxrss_bytes", usage.maxrss_bytes},
+      {"minflt", usage.minflt},
+      {"majflt", usage.majflt},
+      {"nvcsw", usage.nvcsw},
+      {"nivcsw", usage.nivcsw},
+      {"inblock", usage.inblock},
+      {"oublock", usage.oublock},
+  });
 }
 
 Json to_value(const core::Origin& origin, core::ArgsShown shown) {
-  return {
+  return object({
       {"ppid", origin.ppid},
       {"comm", or_null(origin.comm)},
       {"cmdline", core::redact_args(origin.argv, shown)},
@@ -29,27 +35,36 @@ Json to_value(const core::Origin& origin, core::ArgsShown shown) {
       {"tty", or_null(origin.tty)},
       {"unit", or_null(origin.unit)},
       {"ci", or_null(origin.ci)},
-  };
+  });
 }
 
 Json to_value(const core::ExitStatus& exit) {
-  return {
+  return object({
       {"kind", name_of(exit.kind)},
       {"code", or_null(exit.code)},
       {"signal", or_null(exit.signal)},
       {"signal_name", signal_name_or_null(exit.signal)},
       {"stage", or_null(exit.failed_stage)},
       {"errno_name", exit.failed_errno != 0 ? Json(sys::errno_name(exit.failed_errno)) : Json(nullptr)},
-  };
+  });
 }
 
 Json to_value(const core::MainReport& main) {
-  return {
+  return object({
       {"pid", main.pid},
       {"started_at", core::rfc3339(main.started_at)},
       {"duration_ms", or_null(main.duration)},
       {"rusage", main.rusage ? to_value(*main.rusage) : Json(nullptr)},
-  };
+  });
+}
+
+Json to_value(const core::CgroupReport& cgroup) {
+  return object({
+      {"path", cgroup.path},
+      {"memory_peak_bytes", or_null(cgroup.memory_peak_bytes)},
+      {"cpu_usage_us", or_null(cgroup.cpu_usage_us)},
+      {"oom_kills", or_null(cgroup.oom_kills)},
+  });
 }
 
 /// A fact from /proc/PID/stat: null for a process whose stat could not be read.
@@ -63,7 +78,7 @@ Json state_or_null(char state) {
 }
 
 Json to_value(const core::ProcessDetails& process, core::ArgsShown shown) {
-  return {
+  return object({
       {"pid", process.pid},
       {"ppid", known(process, process.ppid)},
       {"comm", known(process, process.comm)},
@@ -74,17 +89,17 @@ Json to_value(const core::ProcessDetails& process, core::ArgsShown shown) {
       {"rss_bytes", known(process, process.rss_bytes)},
       {"age_ms", known(process, process.age_ms)},
       {"listening", process.listening},
-  };
+  });
 }
 
 Json to_value(const core::RungReport& rung) {
-  return {
+  return object({
       {"signal_name", rung.signal_name},
       {"at_ms", rung.at.count()},
       {"told", rung.told},
       {"ended", rung.ended},
       {"left", rung.left},
-  };
+  });
 }
 
 Json to_value(const core::StopReport& stop, core::ArgsShown shown) {
@@ -92,7 +107,7 @@ Json to_value(const core::StopReport& stop, core::ArgsShown shown) {
   for (const core::ProcessDetails& process : capped(stop.snapshot)) snapshot.push_back(to_value(process, shown));
   Json rungs = Json::array();
   for (const core::RungReport& rung : stop.rungs) rungs.push_back(to_value(rung));
-  return {
+  return object({
       {"cause", name_of(stop.cause)},
       {"signal_name", signal_name_or_null(stop.signal)},
       {"sender_pid", or_null(stop.sender_pid)},
@@ -101,12 +116,12 @@ Json to_value(const core::StopReport& stop, core::ArgsShown shown) {
       {"snapshot", std::move(snapshot)},
       {"rungs", std::move(rungs)},
       {"timeout_hit", stop.timeout_hit},
-  };
+  });
 }
 
 Json to_value(const core::Leftover& leftover, core::ArgsShown shown) {
   const core::ProcessDetails& process = leftover.process;
-  return {
+  return object({
       {"pid", process.pid},
       {"ppid", known(process, process.ppid)},
       {"pgid", known(process, process.pgid)},
@@ -119,17 +134,17 @@ Json to_value(const core::Leftover& leftover, core::ArgsShown shown) {
       {"died_of", signal_name_or_null(leftover.died_of)},
       {"after_ms", or_null(leftover.after)},
       {"rung", or_null(leftover.rung)},
-  };
+  });
 }
 
 Json to_value(const core::Survivor& survivor) {
-  return {
+  return object({
       {"pid", survivor.pid},
       {"comm", or_null(survivor.comm)},
       {"state", state_or_null(survivor.state)},
       {"wchan", or_null(survivor.wchan)},
       {"reason", survivor.reason},
-  };
+  });
 }
 
 /// How many entries a list of `listed` lacks, when there were `total`. A total that was never counted is no loss.
@@ -153,7 +168,7 @@ Json tree_value(const core::RunReport& report, core::ArgsShown shown) {
   for (const core::Leftover& leftover : capped(tree.leftovers)) leftovers.push_back(to_value(leftover, shown));
   Json survivors = Json::array();
   for (const core::Survivor& survivor : capped(tree.survivors)) survivors.push_back(to_value(survivor));
-  return {
+  return object({
       {"adopted", tree.adopted},
       {"reaped", tree.reaped},
       {"reaped_rusage", to_value(tree.reaped_rusage)},
@@ -161,36 +176,39 @@ Json tree_value(const core::RunReport& report, core::ArgsShown shown) {
       {"leftovers", std::move(leftovers)},
       {"omitted", omitted(report)},
       {"survivors", std::move(survivors)},
-  };
+  });
 }
 
 Json to_value(const core::WorkdirReport& workdir) {
   Json errors = Json::array();
   for (const core::WorkdirError& error : capped(workdir.errors)) {
-    errors.push_back({{"path", error.path}, {"errno_name", error.errno_name}});
+    errors.push_back(object({{"path", error.path}, {"errno_name", error.errno_name}}));
   }
-  return {
-      {"path", workdir.path},       {"kept", workdir.kept},
-      {"files", workdir.files},     {"directories", workdir.directories},
-      {"bytes", workdir.bytes},     {"duration_ms", workdir.duration.count()},
-      {"threads", workdir.threads}, {"errors", std::move(errors)},
-  };
+  return object({
+      {"path", workdir.path},
+      {"kept", workdir.kept},
+      {"files", workdir.files},
+      {"directories", workdir.directories},
+      {"bytes", workdir.bytes},
+      {"duration_ms", workdir.duration.count()},
+      {"threads", workdir.threads},
+      {"errors", std::move(errors)},
+  });
 }
 
 }  // namespace
 
 std::string to_json(const core::RunReport& report, core::ArgsShown shown) {
-  const Json json = {
+  const Json json = object({
       {"schema_version", kSchemaVersion},
       {"reapctl_version", kVersion},
       {"run_id", report.run_id},
       {"name", report.name},
       {"host", or_null(report.host)},
       {"boot_id", or_null(report.boot_id)},
-      {"command",
-       {{"argv", core::redact_args(report.argv, shown)},
-        {"cwd", or_null(report.cwd)},
-        {"executable", or_null(report.executable)}}},
+      {"command", object({{"argv", core::redact_args(report.argv, shown)},
+                          {"cwd", or_null(report.cwd)},
+                          {"executable", or_null(report.executable)}})},
       {"origin", to_value(report.origin, shown)},
       {"started_at", core::rfc3339(report.started_at)},
       {"ended_at", core::rfc3339(report.ended_at)},
@@ -201,16 +219,15 @@ std::string to_json(const core::RunReport& report, core::ArgsShown shown) {
       {"main", report.main ? to_value(*report.main) : Json(nullptr)},
       {"stop", report.stop ? to_value(*report.stop, shown) : Json(nullptr)},
       {"tree", tree_value(report, shown)},
-      {"containment",
-       {{"mode", report.containment_mode},
-        {"guard", report.guard},
-        {"why", or_null(report.containment_why)},
-        {"cgroup", nullptr}}},
+      {"containment", object({{"mode", report.cgroup ? "cgroup" : "subreaper"},
+                              {"guard", report.guard},
+                              {"why", or_null(report.containment_why)},
+                              {"cgroup", report.cgroup ? to_value(*report.cgroup) : Json(nullptr)}})},
       {"workdir", report.workdir ? to_value(*report.workdir) : Json(nullptr)},
-      {"loop", {{"max_stall_us", report.loop.max_stall_us}, {"wakeups", report.loop.wakeups}}},
+      {"loop", object({{"max_stall_us", report.loop.max_stall_us}, {"wakeups", report.loop.wakeups}})},
       {"output", nullptr},
       {"warnings", report.warnings},
-  };
+  });
   return one_line(json);
 }
 

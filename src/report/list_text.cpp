@@ -98,6 +98,7 @@ std::string show_text(const core::ListedRun& run) {
   std::string reapctl = "  reapctl   ";
   if (record.guard) reapctl += std::to_string(record.guard->pid) + ", ";
   lines.push_back(reapctl + std::to_string(record.supervisor.pid) + ", stops by " + core::ladder_text(record.ladder));
+  if (record.cgroup) lines.push_back("  cgroup    " + printable(record.cgroup->path));
   if (record.workdir) lines.push_back("  workdir   " + printable(record.workdir->path));
   if (!record.lock_name.empty()) lines.push_back("  lock      " + printable(record.lock_name));
   if (!record.enclosing.empty()) lines.push_back("  inside    " + joined(record.enclosing, ", "));

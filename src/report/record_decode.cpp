@@ -93,6 +93,12 @@ core::MainOnRecord main_on_record(const Json& json) {
   return {.id = process_id(json), .pgid = number<pid_t>(json, "pgid"), .sid = number<pid_t>(json, "sid")};
 }
 
+core::CgroupOnRecord cgroup(const Json& json) {
+  core::CgroupOnRecord found{.path = path(json, "path"), .inode = {}};
+  if (!member(json, "inode").is_null()) found.inode = number<std::uint64_t>(json, "inode");
+  return found;
+}
+
 core::WorkdirOnRecord workdir(const Json& json) {
   core::WorkdirOnRecord found{.path = path(json, "path"), .keep = member(json, "keep") == true, .identity = {}};
   if (const Json& identity = member(json, "identity"); !identity.is_null()) {
@@ -148,6 +154,7 @@ core::RunRecord record_of(const Json& json) {
                          .state = state(json),
                          .main = {},
                          .stop_signal = number<int>(json, "stop_signal"),
+                         .cgroup = {},
                          .workdir = {},
                          .remove = {},
                          .lock_name = text(json, "lock_name"),
@@ -156,6 +163,7 @@ core::RunRecord record_of(const Json& json) {
                          .started_at = started_at(json)};
   if (const Json& guard = member(json, "guard"); !guard.is_null()) record.guard = process_id(guard);
   if (const Json& main = member(json, "main"); !main.is_null()) record.main = main_on_record(main);
+  if (const Json& found = member(json, "cgroup"); !found.is_null()) record.cgroup = cgroup(found);
   if (const Json& found = member(json, "workdir"); !found.is_null()) record.workdir = workdir(found);
   if (const Json& found = member(json, "origin"); !found.is_null()) record.origin = origin(found);
   for (const Json& each : member(json, "remove")) {

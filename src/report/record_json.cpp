@@ -24,11 +24,11 @@ constexpr std::string_view kSlotBegin = R"("state":"starting","main":"#)";
 constexpr std::string_view kSlotPrefix = R"("state":)";
 
 Json to_value(const core::ProcessId& id) {
-  return {{"pid", id.pid}, {"start_ticks", id.start_ticks}};
+  return object({{"pid", id.pid}, {"start_ticks", id.start_ticks}});
 }
 
 Json to_value(const core::MainOnRecord& main) {
-  return {{"pid", main.id.pid}, {"start_ticks", main.id.start_ticks}, {"pgid", main.pgid}, {"sid", main.sid}};
+  return object({{"pid", main.id.pid}, {"start_ticks", main.id.start_ticks}, {"pgid", main.pgid}, {"sid", main.sid}});
 }
 
 std::vector<std::string> shortened_argv(const std::vector<std::string>& argv) {
@@ -53,32 +53,40 @@ Json path_value(const std::string& path) {
       hex += kDigits[value >> 4U];
       hex += kDigits[value & 15U];
     }
-    return {{"hex", hex}};
+    return object({{"hex", hex}});
   }
+}
+
+Json to_value(const core::CgroupOnRecord& cgroup) {
+  return object({{"path", path_value(cgroup.path)}, {"inode", or_null(cgroup.inode)}});
 }
 
 Json to_value(const core::WorkdirOnRecord& workdir) {
   Json identity = nullptr;
   if (workdir.identity) {
-    identity = {{"device", workdir.identity->device},
-                {"inode", workdir.identity->inode},
-                {"birth_time_ns", workdir.identity->birth_time_ns},
-                {"owner", workdir.identity->owner}};
+    identity = object({{"device", workdir.identity->device},
+                       {"inode", workdir.identity->inode},
+                       {"birth_time_ns", workdir.identity->birth_time_ns},
+                       {"owner", workdir.identity->owner}});
   }
-  return {{"path", path_value(workdir.path)}, {"keep", workdir.keep}, {"identity", std::move(identity)}};
+  return object({{"path", path_value(workdir.path)}, {"keep", workdir.keep}, {"identity", std::move(identity)}});
 }
 
 Json to_value(const core::Origin& origin) {
-  return {{"ppid", origin.ppid},          {"comm", or_null(origin.comm)}, {"cmdline", shortened_argv(origin.argv)},
-          {"user", or_null(origin.user)}, {"tty", or_null(origin.tty)},   {"unit", or_null(origin.unit)},
-          {"ci", or_null(origin.ci)}};
+  return object({{"ppid", origin.ppid},
+                 {"comm", or_null(origin.comm)},
+                 {"cmdline", shortened_argv(origin.argv)},
+                 {"user", or_null(origin.user)},
+                 {"tty", or_null(origin.tty)},
+                 {"unit", or_null(origin.unit)},
+                 {"ci", or_null(origin.ci)}});
 }
 
 Json remove_value(const std::vector<core::RemoveOnRecord>& paths) {
   Json list = Json::array();
   for (const core::RemoveOnRecord& each : paths) {
-    list.push_back(
-        {{"path", path_value(each.path)}, {"parent_device", each.parent_device}, {"parent_inode", each.parent_inode}});
+    list.push_back(object(
+        {{"path", path_value(each.path)}, {"parent_device", each.parent_device}, {"parent_inode", each.parent_inode}}));
   }
   return list;
 }
@@ -87,7 +95,7 @@ core::EncodedRecord encode(const core::RunRecord& record) {
   const bool starting = record.state == core::RecordState::starting;
   Json main = record.main ? to_value(*record.main) : Json(nullptr);
   if (starting) main = kSlot;
-  const Json json = {
+  const Json json = object({
       {"schema_version", kRecordSchemaVersion},
       {"run_id", record.run_id},
       {"enclosing", record.enclosing},
@@ -102,13 +110,14 @@ core::EncodedRecord encode(const core::RunRecord& record) {
       {"state", name_of(record.state)},
       {"main", std::move(main)},
       {"stop_signal", record.stop_signal},
+      {"cgroup", record.cgroup ? to_value(*record.cgroup) : Json(nullptr)},
       {"workdir", record.workdir ? to_value(*record.workdir) : Json(nullptr)},
       {"remove", remove_value(record.remove)},
       {"lock_name", or_null(record.lock_name)},
       {"ladder", core::ladder_text(record.ladder)},
       {"origin", record.origin ? to_value(*record.origin) : Json(nullptr)},
       {"started_at", core::rfc3339(record.started_at)},
-  };
+  });
   core::EncodedRecord encoded;
   encoded.text = one_line(json).append("\n");
   if (!starting) return encoded;

@@ -93,6 +93,7 @@ core::SweptRun swept_run(const Json& json) {
                               .unit = text(*origin, "unit"),
                               .ci = text(*origin, "ci")};
   }
+  run.cgroup = text(json, "cgroup");
   run.workdir = text(json, "workdir");
   run.workdir_files = value_or<std::int64_t>(json, "workdir_files", 0);
   run.workdir_bytes = value_or<std::int64_t>(json, "workdir_bytes", 0);

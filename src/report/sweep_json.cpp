@@ -59,6 +59,7 @@ Json to_value(const core::SweptRun& run) {
       {"reapctl_pids", run.reapctl_pids},
       {"started_at", run.started_at ? Json(core::rfc3339(*run.started_at)) : Json(nullptr)},
       {"origin", run.origin ? to_value(*run.origin) : Json(nullptr)},
+      {"cgroup", or_null(run.cgroup)},
       {"workdir", or_null(run.workdir)},
       {"workdir_files", run.workdir_files},
       {"workdir_bytes", run.workdir_bytes},

@@ -120,6 +120,7 @@ void add_run(Lines& lines, const core::SweepReport& report, const core::SweptRun
   const auto victims = of_run(report.victims, run.run_id);
   if (!victims.empty()) add_processes(lines, victims, !report.dry_run, true);
   std::vector<std::string> then;
+  if (!run.cgroup.empty()) then.push_back("remove the cgroup " + printable(run.cgroup));
   if (!run.workdir.empty()) {
     then.push_back("remove " + printable(run.workdir) + " " + size_text(run.workdir_files, run.workdir_bytes));
   }

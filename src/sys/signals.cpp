@@ -8,6 +8,7 @@ namespace reapctl::sys {
 sigset_t supervised_signals() {
   sigset_t set;
   sigfillset(&set);
+  sigdelset(&set, SIGCONT);
   return set;
 }
 

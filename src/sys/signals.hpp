@@ -15,11 +15,12 @@ struct CallerSignals {
   bool child_ignored = false;  ///< SIGCHLD was ignored; then the kernel would reap in our place
 };
 
-/// Blocks every signal in this process and sets SIGCHLD to its default. Call it first thing in main: as PID 1 an
+/// Blocks every signal in this process but SIGCONT, which does its work without being received and would only wake us,
+/// and sets SIGCHLD to its default. Call it first thing in main: as PID 1 an
 /// unhandled early SIGTERM is simply lost.
 [[nodiscard]] CallerSignals block_signals();
 
-/// The signals block_signals() blocks.
+/// The signals that block_signals() blocks.
 [[nodiscard]] sigset_t supervised_signals();
 
 /// A non-blocking descriptor that delivers the blocked signals as records. Source: signalfd(2).

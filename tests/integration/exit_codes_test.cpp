@@ -100,7 +100,7 @@ TEST(ExitCodes, SurvivorTurnsZeroInto125) {
   Roster roster;
   Gate gate;
   TempDir directory;
-  Launch launch = run_of({"--no-guard", "--ladder", "KILL", "--no-workdir"},
+  Launch launch = run_of({"--contain", "subreaper", "--no-guard", "--ladder", "KILL", "--no-workdir"},
                          misbehave(roster, {"fork", "[", "setsid", "ready=straggler", "]", "ready=main",
                                             "await=" + gate.path(), "exit=0"}));
   launch.wrapper = strace(directory / "trace", {"-e", "inject=kill,pidfd_send_signal,tgkill:error=EPERM"});

@@ -128,8 +128,8 @@ TEST(Fact23, WhatCannotBeKilledIsReportedAndHoldsNothingUp) {
   REQUIRE_STRACE();
   Roster roster;
   TempDir directory;
-  Launch launch =
-      run_of({"--no-guard", "--no-workdir", "--ladder", "INT:50ms,KILL"}, misbehave(roster, {"ready=main"}));
+  Launch launch = run_of({"--contain", "subreaper", "--no-guard", "--no-workdir", "--ladder", "INT:50ms,KILL"},
+                         misbehave(roster, {"ready=main"}));
   launch.wrapper = strace(directory / "trace", {"-e", "inject=kill,tgkill,pidfd_send_signal:error=EPERM"});
   launch.leaves_processes = true;
   Reapctl reapctl(std::move(launch));

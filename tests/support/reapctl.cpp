@@ -226,6 +226,7 @@ Outcome Reapctl::wait(std::chrono::milliseconds patience) {
   if (!state_->launch.leaves_processes && !state_->launch.leaves_record) {
     std::error_code absent;
     for (const auto& entry : std::filesystem::directory_iterator(state_->registry, absent)) {
+      if (entry.path().filename() == "locks") continue;  // lock files stay
       ADD_FAILURE() << "left on record: " << read_file(entry.path() / "record.json");
     }
   }
@@ -237,6 +238,8 @@ Outcome Reapctl::wait(std::chrono::milliseconds patience) {
     keep_json("report", outcome.report_text.substr(0, outcome.report_text.find('\n')));
     outcome.report = nlohmann::json::parse(outcome.report_text, nullptr, false);
     EXPECT_FALSE(outcome.report.is_discarded()) << outcome.report_text;
+    const auto cgroup = outcome.report.value("/containment/cgroup/path"_json_pointer, std::string());
+    EXPECT_TRUE(state_->launch.leaves_processes || cgroup.empty() || !std::filesystem::exists(cgroup)) << cgroup;
   }
   return outcome;
 }

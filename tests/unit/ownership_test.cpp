@@ -59,6 +59,29 @@ TEST(Ownership, ByRecordCookieAndDescentWithTheReasons) {
   EXPECT_THAT(selection.victims[3].identified_by, ElementsAre("cookie"));
 }
 
+TEST(Ownership, ByTheCgroupAloneAndByTheInnermostOfSeveral) {
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned), run_of("B", Verdict::active, {"A"})};
+  ProcessFacts outer = process(20, 1);
+  outer.cgroups = {"A"};
+  ProcessFacts inner = process(21, 1);
+  inner.cgroups = {"A", "B"};
+  const Selection selection = select(runs, {outer, inner});
+  ASSERT_THAT(selection.victims, SizeIs(1));
+  EXPECT_EQ(selection.victims[0].process, 0U);
+  EXPECT_THAT(selection.victims[0].identified_by, ElementsAre("cgroup"));
+}
+
+TEST(Ownership, ACgroupMakesAnUnreadableEnvironmentGoodEnough) {
+  ProcessFacts closed = process(20, 1);
+  closed.environ_readable = false;
+  closed.uid = 1000;
+  EXPECT_THAT(select({run_of("A", Verdict::orphaned)}, {closed}).victims, IsEmpty());
+  closed.cgroups = {"A"};
+  const Selection selection = select({run_of("A", Verdict::orphaned)}, {closed});
+  EXPECT_THAT(selection.victims, SizeIs(1));
+  EXPECT_THAT(selection.unknown, IsEmpty());
+}
+
 TEST(Ownership, APidWithAnotherStartIsNobody) {
   const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned, {}, {.pid = 20, .start_ticks = 49})};
   EXPECT_THAT(select(runs, {process(20, 1)}).victims, IsEmpty());

@@ -26,6 +26,7 @@ core::RunRecord sample() {
   record.guard = core::ProcessId{.pid = 10, .start_ticks = 11};
   record.supervisor = {.pid = 12, .start_ticks = 13};
   record.stop_signal = 15;
+  record.cgroup = core::CgroupOnRecord{.path = "/sys/fs/cgroup/reapctl-00112233445566AA", .inode = 4294967299};
   record.workdir = core::WorkdirOnRecord{
       .path = "/tmp/\xfe/x", .keep = true, .identity = {{.device = 1, .inode = 2, .birth_time_ns = 3, .owner = 1000}}};
   record.remove = {{.path = "/run/x.sock", .parent_device = 5, .parent_inode = 6}};
@@ -56,6 +57,9 @@ TEST(RecordJson, ComesBackAsItWas) {
   ASSERT_TRUE(back->main);
   EXPECT_EQ(back->main->id, record.main->id);
   EXPECT_EQ(back->main->sid, 23);
+  ASSERT_TRUE(back->cgroup);
+  EXPECT_EQ(back->cgroup->path, record.cgroup->path);
+  EXPECT_EQ(back->cgroup->inode, 4294967299U);
   EXPECT_EQ(back->workdir->path, "/tmp/\xfe/x");
   EXPECT_EQ(back->workdir->identity->birth_time_ns, 3);
   EXPECT_TRUE(back->workdir->keep);

@@ -88,7 +88,8 @@ TEST(ReportJson, TellsLeftoversSurvivorsAndTheWorkDirectory) {
                                        .directories = 1,
                                        .bytes = 4096,
                                        .errors = {{"/tmp/reapctl-C71E/x", "EBUSY"}}};
-  report.containment_why = "no cgroup v2";
+  report.containment_why = "asked for";
+  report.cgroup = core::CgroupReport{.path = "/sys/fs/cgroup/reapctl-C71E", .memory_peak_bytes = 4096, .oom_kills = 1};
   report.stop = core::StopReport{.cause = core::StopCause::signal, .signal = 15, .sender_pid = 1};
   const Json json = rendered(report);
   EXPECT_EQ(json["tree"]["leftovers"][0]["died_of"], "KILL");
@@ -97,6 +98,9 @@ TEST(ReportJson, TellsLeftoversSurvivorsAndTheWorkDirectory) {
   EXPECT_TRUE(json["tree"]["leftovers"][1]["rung"].is_null());
   EXPECT_EQ(json["tree"]["survivors"][0].dump(),
             R"({"pid":9,"comm":"dd","state":"D","wchan":"nfs_wait","reason":"does not wake up"})");
+  EXPECT_EQ(
+      json["containment"].dump(),
+      R"({"mode":"cgroup","guard":false,"why":"asked for","cgroup":{"path":"/sys/fs/cgroup/reapctl-C71E","memory_peak_bytes":4096,"cpu_usage_us":null,"oom_kills":1}})");
   EXPECT_EQ(json["workdir"]["errors"].dump(), R"([{"path":"/tmp/reapctl-C71E/x","errno_name":"EBUSY"}])");
   EXPECT_EQ(json["stop"]["signal_name"], "TERM");
   EXPECT_EQ(json["stop"]["sender_pid"], 1);

@@ -150,7 +150,7 @@ TEST(Signals, BlockingTellsWhatTheCallerHad) {
     (void)::sigprocmask(SIG_SETMASK, nullptr, &now);
     return ::sigismember(&caller.mask, SIGUSR1) == 1 && ::sigismember(&caller.mask, SIGTERM) == 0 &&
            !caller.child_ignored && ::sigismember(&now, SIGTERM) == 1 && ::sigismember(&now, SIGRTMAX) == 1 &&
-           ::sigismember(&now, SIGCHLD) == 1 && ::sigismember(&now, SIGTSTP) == 1;
+           ::sigismember(&now, SIGCHLD) == 1 && ::sigismember(&now, SIGTSTP) == 1 && ::sigismember(&now, SIGCONT) == 0;
   }));
 }
 

@@ -1,0 +1,82 @@
+#include "engine/run_loop.hpp"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <utility>
+
+/// The end of a run, when nobody is left, and how that is known of a cgroup.
+namespace reapctl::engine {
+
+/// No child of ours tells when the last one in the cgroup ends, so from the first time that it comes to this it is
+/// watched. Then it is read once more, for that may have happened in between.
+bool RunLoop::somebody_in_cgroup() {
+  auto& cgroup = resources_.cgroup;
+  if (!cgroup || !cgroup->is_populated()) return false;
+  if (cgroup->is_watched()) return true;
+  const auto watched = resources_.loop.add(cgroup->watch(), EPOLLPRI, kCgroupChanged);
+  if (!watched && !std::exchange(cgroup_unwatched_, true)) {
+    report_.warnings.push_back("the end of the last process in the cgroup may be noticed late: cannot " +
+                               watched.error().message());
+  }
+  return cgroup->is_populated();
+}
+
+void RunLoop::on_cgroup_changed() {
+  if (!resources_.cgroup->is_populated() && !state_.main_alive && tree_empty()) {
+    feed({.kind = core::RunEventKind::tree_empty});
+  }
+}
+
+/// The ladder has done what it could: nobody is left, or nobody who can be killed.
+void RunLoop::stopped() {
+  if (!report_.stop || ladder_closed_) return;
+  ladder_closed_ = true;
+  report_.stop->duration = since_stop();
+  ledger_.close_rung();
+}
+
+/// A few hundred cgroups at a time: then signals and deadlines get their turn.
+void RunLoop::remove_cgroup() {
+  if (resources_.cgroup) {
+    if (!report_.cgroup && plan_.report.kind != core::OutputTarget::Kind::none)
+      report_.cgroup = resources_.cgroup->figures();  // while there is something to read
+    const auto removed = resources_.cgroup->remove_some();
+    if (removed && !*removed) {
+      if (cgroup_turn_.valid()) return;
+      cgroup_turn_.reset(::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
+      if (resources_.loop.add(cgroup_turn_.get(), EPOLLIN, kCgroupRemoval)) return;
+      cgroup_problem_ = "it cannot be waited for";
+    }
+    if (!removed) cgroup_problem_ = "cannot " + removed.error().message();
+  }
+  cgroup_turn_.reset();  // which takes it out of the loop
+  remove_workdir();
+}
+
+/// What is told of the cgroup at the end.
+void RunLoop::note_cgroup() {
+  if (!resources_.cgroup || resources_.cgroup->is_gone()) return;
+  report_.cgroup = resources_.cgroup->figures();
+  if (state_.released) return;
+  if (cgroup_problem_.empty()) cgroup_problem_ = "there was no time to remove it";
+  if (resources_.cgroup->is_populated()) cgroup_problem_ = "somebody is left in it";
+  report_.warnings.push_back("the cgroup " + resources_.cgroup->path() + " stays: " + cgroup_problem_);
+}
+
+void RunLoop::remove_workdir() {
+  const bool success =
+      report_.exit && core::run_result(state_.stop, report_.exit, plan_.ok_exit) == core::RunResult::success;
+  const int fd = cleanup_.start(success, now_);
+  if (fd >= 0 && resources_.loop.add(fd, EPOLLIN, kRemoval)) return;
+  removed(false);
+}
+
+void RunLoop::removed(bool abandoned) {
+  cleanup_.finish(abandoned, core::Clock::now());
+  if (const auto workdir = cleanup_.report(); workdir && !workdir->kept) {
+    emit(core::WorkdirEvent{.files = workdir->files, .bytes = workdir->bytes, .duration = workdir->duration});
+  }
+  if (!abandoned) feed({.kind = core::RunEventKind::removed});
+}
+
+}  // namespace reapctl::engine
