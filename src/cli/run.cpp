@@ -45,8 +45,11 @@ void deliver(core::RunReport& report, const core::RunPlan& plan, engine::ReportO
 
 /// A command that could not be started says nothing itself. A report for people on stderr already says it.
 void explain_no_start(const core::RunReport& report, const core::RunPlan& plan) {
-  if (!report.exit || report.exit->kind != core::ExitKind::not_started) return;
   if (plan.report.descriptor == 2 && plan.report_format == core::ReportFormat::text) return;
+  if (report.result == core::RunResult::overlap && plan.report.kind != core::OutputTarget::Kind::none) {
+    say("run: " + report.warnings.back());
+  }
+  if (!report.exit || report.exit->kind != core::ExitKind::not_started) return;
   const sys::Error why{.code = report.exit->failed_errno, .operation = report.exit->failed_stage, .subject = {}};
   say_error("run: \"" + report::printable(report.argv.front()) + "\" was not started: " + why.message());
 }

@@ -8,6 +8,7 @@ namespace {
 constexpr char kStopping[] = "Stopping";
 constexpr char kContainment[] = "Containment";
 constexpr char kWorkdir[] = "Private working directory";
+constexpr char kCronAndCi[] = "Cron and CI";
 constexpr char kReport[] = "Report";
 
 constexpr std::array kRows = {
@@ -46,7 +47,15 @@ constexpr std::array kRows = {
     OptionRow{"keep-workdir", 0, "WHEN", kWorkdir, "never, on-failure or always [never]", true},
     OptionRow{"remove", 0, "PATH", kWorkdir, "A stale socket or pid file to unlink at the end (repeatable)", false,
               true},
-    OptionRow{"name", 0, "NAME", kReport, "What to call the run [the name of the command]", false},
+    OptionRow{"name", 0, "NAME", kCronAndCi, "What to call the run [the name of the command]", false},
+    OptionRow{"lock", 0, "NAME", kCronAndCi, "Only one run at a time has the lock NAME, until nothing of it is left",
+              false},
+    OptionRow{"on-overlap", 0, "WHAT", kCronAndCi,
+              "When another run has it: skip (exit 0), wait[=DUR], fail (exit 75), or kill that one by its own ladder "
+              "[skip]",
+              true},
+    OptionRow{"splay", 0, "DUR", kCronAndCi, "First wait a part of DUR, the same each time on this machine for a name",
+              true},
     OptionRow{"report", 0, "WHERE", kReport, "stderr, stdout, none, fd:N or a file [stderr]", true},
     OptionRow{"report-format", 0, "FORMAT", kReport, "json (one line) or text (for people) [json]", true},
     OptionRow{"report-args", 0, "HOW", kReport, "Command lines redacted, full or none [redacted]", true},

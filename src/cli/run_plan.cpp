@@ -35,6 +35,7 @@ class PlanMaker {
     containment();
     workdir();
     registry();
+    overlap();
     output();
     return std::move(plan_);
   }
@@ -244,6 +245,32 @@ class PlanMaker {
     auto directory = registry_directory(given_);
     if (!directory) throw BadOption{directory.error().operation};
     plan_.registry = directory.take();
+  }
+
+  void overlap() {
+    if (const auto value = given_.last("splay")) plan_.splay = duration(*value);
+    const auto policy = given_.last("on-overlap");
+    const auto name = given_.last("lock");
+    if (!name && policy && given_.has_on_command_line("on-overlap")) reject(*policy, "needs --lock");
+    if (!name) return;
+    if (!core::is_lock_name(name->text)) {
+      reject(*name, "expected 1 to 64 letters, digits, dots, underscores and hyphens, but not . or ..");
+    }
+    plan_.lock.emplace();
+    plan_.lock->name = name->text;
+    if (!policy) return;
+    constexpr std::string_view kWaitFor = "wait=";
+    if (policy->text.starts_with(kWaitFor)) {
+      plan_.lock->on_overlap = core::OnOverlap::wait;
+      plan_.lock->wait_limit =
+          duration({.text = policy->text.substr(kWaitFor.size()), .source = policy->source + " wait"});
+      return;
+    }
+    plan_.lock->on_overlap = choice<core::OnOverlap>(*policy, {{"skip", core::OnOverlap::skip},
+                                                               {"wait", core::OnOverlap::wait},
+                                                               {"wait=DUR", core::OnOverlap::wait},
+                                                               {"fail", core::OnOverlap::fail},
+                                                               {"kill", core::OnOverlap::kill}});
   }
 
   /// A path that means a descriptor is that descriptor: as a file it would be replaced, and what the command had

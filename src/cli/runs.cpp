@@ -1,7 +1,6 @@
 #include "cli/runs.hpp"
 
 #include "cli/sweep_plan.hpp"
-#include "engine/census.hpp"
 #include "engine/inventory.hpp"
 #include "report/record_json.hpp"
 
@@ -50,7 +49,7 @@ bool wants_json(const GivenOptions& given) {
 }
 
 std::vector<engine::Registry> registries_to_read(const GivenOptions& given, std::vector<std::string>& warnings) {
-  if (!engine::is_our_proc(proc::ProcFs())) throw BadOption{"/proc is missing or belongs to another PID namespace"};
+  if (!proc::ProcFs::is_usable()) throw BadOption{"/proc is missing or belongs to another PID namespace"};
   const auto directory = registry_directory(given);
   if (!directory) throw BadOption{directory.error().operation};
   if (directory->empty() && ::geteuid() == 0) return engine::Registry::open_of_all_users({}, warnings);

@@ -4,7 +4,6 @@
 #include "cli/sweep_plan.hpp"
 #include "core/exit_status.hpp"
 #include "engine/as_user.hpp"
-#include "engine/census.hpp"
 #include "engine/registry.hpp"
 #include "engine/sweeper.hpp"
 #include "report/record_json.hpp"
@@ -162,7 +161,7 @@ int sweep_command(const Invocation& invocation) {
   restore_caller_signals(invocation);
   const auto plan = make_sweep_plan(invocation.given, invocation.operands);
   if (!plan) return refuse(plan.error().message());
-  if (!engine::is_our_proc(proc::ProcFs())) return refuse("/proc is missing or belongs to another PID namespace");
+  if (!proc::ProcFs::is_usable()) return refuse("/proc is missing or belongs to another PID namespace");
   if (plan->match.any() && !plan->confirmed && !plan->dry_run) {
     if (const auto status = confirm(*plan)) return *status;
   }

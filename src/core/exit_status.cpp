@@ -51,4 +51,8 @@ int exit_code(RunResult result, const std::optional<ExitStatus>& exit, const OkE
   return code == 0 && survivors ? kExitFailure : code;
 }
 
+int exit_code_before_start(const std::optional<int>& signal) {
+  return signal ? 128 + *signal : kExitFailure;
+}
+
 }  // namespace reapctl::core

@@ -10,6 +10,7 @@
 /// The one place that turns a wait status into an ExitStatus, and that into what reapctl itself exits with.
 namespace reapctl::core {
 
+inline constexpr int kExitOverlap = 75;  ///< EX_TEMPFAIL, sysexits.h
 inline constexpr int kExitTimeout = 124;
 inline constexpr int kExitFailure = 125;
 inline constexpr int kExitNotExecutable = 126;
@@ -33,5 +34,8 @@ struct OkExit {
 
 /// What reapctl exits with, by the contract: the command's own code, 128+N, 124, 125, 126, 127.
 [[nodiscard]] int exit_code(RunResult result, const std::optional<ExitStatus>& exit, const OkExit& ok, bool survivors);
+
+/// The same for a run that was stopped before it began: 128+N after signal N, else 125.
+[[nodiscard]] int exit_code_before_start(const std::optional<int>& signal);
 
 }  // namespace reapctl::core

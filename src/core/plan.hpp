@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/exit_status.hpp"
+#include "core/overlap.hpp"
 #include "core/report.hpp"
 #include "core/supervision.hpp"
 
@@ -64,6 +65,8 @@ struct RunPlan {
   ReportFormat report_format = ReportFormat::json;
   ArgsShown report_args = ArgsShown::redacted;
   OutputTarget events;
+  std::optional<LockPlan> lock;
+  Millis splay{};        ///< zero: none
   std::string registry;  ///< --registry, absolute; empty: the usual places
 };
 

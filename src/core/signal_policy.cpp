@@ -22,6 +22,23 @@ SignalUse classify(const ReceivedSignal& received, const SignalContext& context,
   return plan.stop_on.contains(received.number) ? SignalUse::stop : SignalUse::forward;
 }
 
+SignalUse classify_before_start(const ReceivedSignal& received, const SignalContext& context, const RunPlan& plan) {
+  switch (received.number) {
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU: return SignalUse::job_stop;
+    case SIGCHLD:
+    case SIGPIPE:
+    case SIGCONT:
+    case SIGWINCH:
+    case SIGURG: return SignalUse::ignore;
+    default: break;
+  }
+  const bool dropped =
+      classify(received, context, plan) == SignalUse::forward && mapped_signal(received.number, plan) == 0;
+  return dropped ? SignalUse::ignore : SignalUse::stop;
+}
+
 int mapped_signal(int signal, const RunPlan& plan) {
   const auto mapping = plan.signal_map.find(signal);
   return mapping == plan.signal_map.end() ? signal : mapping->second;

@@ -28,6 +28,10 @@ struct SignalContext {
 /// PIPE, CONT, TSTP, TTIN and TTOU are never forwarded.
 [[nodiscard]] SignalUse classify(const ReceivedSignal& received, const SignalContext& context, const RunPlan& plan);
 
+/// The same while there is no command yet, as during --splay: whatever would end a command asks to stop.
+[[nodiscard]] SignalUse classify_before_start(const ReceivedSignal& received, const SignalContext& context,
+                                              const RunPlan& plan);
+
 /// The signal to forward instead of `signal`, after --map; 0 for none.
 [[nodiscard]] int mapped_signal(int signal, const RunPlan& plan);
 

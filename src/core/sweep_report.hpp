@@ -46,6 +46,7 @@ struct SweptRun {
   std::int64_t workdir_bytes = 0;
   std::vector<std::string> remove;
   std::string lock_name;
+  int alive = 0;       ///< processes that are of it, or may be, when the sweep was over; counted for orphans only
   bool clean = false;  ///< nothing is left of it, and it is off the record
   std::string reason;  ///< why not
 };

@@ -72,10 +72,6 @@ core::Sweeper this_sweeper(const proc::ProcFs& proc) {
   return self;
 }
 
-bool is_our_proc(const proc::ProcFs& proc) {
-  return proc.link("self") == std::to_string(::getpid());
-}
-
 bool hides_processes(const proc::ProcFs& proc) {
   // The first process is always there, and always somebody else's or our own.
   const auto first = proc.stat(1);

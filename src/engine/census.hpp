@@ -25,9 +25,6 @@ void note_cgroups(ProcessCensus& census, const std::vector<core::OwningRun>& run
 /// This process, as one that is never a victim.
 [[nodiscard]] core::Sweeper this_sweeper(const proc::ProcFs& proc);
 
-/// Whether this /proc belongs to the PID namespace in which we are. If not, its pids are those of others.
-[[nodiscard]] bool is_our_proc(const proc::ProcFs& proc);
-
 /// Whether processes of other users are hidden from us, proc(5) hidepid.
 [[nodiscard]] bool hides_processes(const proc::ProcFs& proc);
 

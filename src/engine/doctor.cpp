@@ -146,7 +146,7 @@ class Examination {
     const sys::UniqueFd opened(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof how)));
     add("openat2", opened.valid(), "Linux 5.6", "deletes without touching what is mounted inside");
     add("children_file", proc_.has_children_files(), {}, "finds the tree without reading all of /proc");
-    const bool own_proc = is_our_proc(proc_);
+    const bool own_proc = proc::ProcFs::is_usable();
     add("own_proc", own_proc, {}, "/proc belongs to this PID namespace; else nothing can be found");
     add("all_processes_visible", own_proc && !hides_processes(proc_), {},
         "with hidepid a sweep says that its census is incomplete");

@@ -161,7 +161,7 @@ WorkdirSize measure_workdir(const core::RunRecord& record) {
   if (!record.workdir || record.workdir->keep) return size;
   const auto place = open_parent(record.workdir->path);
   if (!place || place->name != "reapctl-" + record.run_id) return size;
-  const auto directory = sys::open_subdirectory(place->parent.get(), place->name.c_str(), sys::MountCheck::openat2);
+  const auto directory = sys::open_subdirectory(place->parent.get(), place->name.c_str());
   if (!directory) return size;
   const auto identity = sys::directory_identity(directory->get());
   if (record.workdir->identity && (!identity || *identity != identity_of(*record.workdir->identity))) return size;

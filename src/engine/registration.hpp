@@ -43,6 +43,9 @@ class Registration {
   /// Puts the run on record. What `record` says can be changed later by way of `change`.
   void begin(core::RunRecord record);
 
+  /// Whether it is there now.
+  [[nodiscard]] bool on_record() const { return record_file_.valid(); }
+
   /// Work directory and cgroup exist now, or do not (nullopt), and this process is the supervisor. The one that began
   /// the record, if it is another, is the guard.
   void complete(const std::optional<Workdir>& workdir, const std::optional<RunCgroup>& cgroup,

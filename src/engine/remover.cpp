@@ -60,21 +60,19 @@ void RemovalProgress::set_complete() {
 }
 
 void remove_directory(int parent_fd, const std::string& name, const DirectoryIdentity& expected,
-                      RemovalProgress& progress, const RemoverOptions& options) {
-  TreeRemover(parent_fd, name, progress, options).run(expected);
+                      RemovalProgress& progress) {
+  TreeRemover(parent_fd, name, expected, progress).run();
 }
 
-sys::Result<RemovalJob> RemovalJob::start(sys::UniqueFd parent, std::string name, const DirectoryIdentity& expected,
-                                          const RemoverOptions& options) {
+sys::Result<RemovalJob> RemovalJob::start(sys::UniqueFd parent, std::string name, const DirectoryIdentity& expected) {
   auto state = std::make_shared<State>();
   state->parent = std::move(parent);
   state->name = std::move(name);
   state->expected = expected;
-  state->options = options;
   state->done.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!state->done.valid()) return sys::last_error("eventfd");
   const auto work = [state] {
-    remove_directory(state->parent.get(), state->name, state->expected, state->progress, state->options);
+    remove_directory(state->parent.get(), state->name, state->expected, state->progress);
     const std::uint64_t one = 1;
     // The only write to this counter: it cannot block, nor be short.
     (void)!::write(state->done.get(), &one, sizeof one);
@@ -101,9 +99,7 @@ RemovalStats RemovalJob::take_result() {
 RemovalStats RemovalJob::abandon() {
   state_->progress.stop();
   if (thread_.joinable()) thread_.detach();
-  RemovalStats stats = state_->progress.stats();
-  stats.complete = false;
-  return stats;
+  return state_->progress.stats();
 }
 
 }  // namespace reapctl::engine

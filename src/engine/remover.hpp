@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -18,10 +19,6 @@
 namespace reapctl::engine {
 
 using sys::DirectoryIdentity;
-
-struct RemoverOptions {
-  sys::MountCheck mount_check = sys::MountCheck::openat2;
-};
 
 struct RemovalCounts {
   std::int64_t files = 0;        ///< everything that is not a directory
@@ -45,13 +42,19 @@ class RemovalProgress {
   [[nodiscard]] RemovalStats stats() const;
 
   /// Asks for an end. Takes effect between two system calls.
-  void stop() { stopping_.store(true, std::memory_order_relaxed); }
-  [[nodiscard]] bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
+  void stop() { stop_.request_stop(); }
+  [[nodiscard]] bool stopping() const { return stop_.stop_requested(); }
+  [[nodiscard]] std::stop_token stop_token() const { return stop_.get_token(); }
 
   // What follows is for the remover itself.
-  void add_file() { files_.fetch_add(1, std::memory_order_relaxed); }
-  void add_directory() { directories_.fetch_add(1, std::memory_order_relaxed); }
-  void add_bytes(std::int64_t bytes) { bytes_.fetch_add(bytes, std::memory_order_relaxed); }
+  void add_file(std::int64_t bytes) {
+    files_.fetch_add(1, std::memory_order_relaxed);
+    bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  }
+  void add_directory(std::int64_t bytes) {
+    directories_.fetch_add(1, std::memory_order_relaxed);
+    bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  }
   void add_error(std::string path, int code);
   void set_threads(int threads);
   void set_complete();
@@ -60,24 +63,23 @@ class RemovalProgress {
   std::atomic<std::int64_t> files_{0};
   std::atomic<std::int64_t> directories_{0};
   std::atomic<std::int64_t> bytes_{0};
-  std::atomic<bool> stopping_{false};
+  std::stop_source stop_;
   mutable std::mutex mutex_;  ///< never held over a system call: stats() must not wait for a dead file server
   RemovalStats result_;       ///< all but the counts
 };
 
 /// Deletes the directory `name` inside `parent_fd` with everything in it, if it is the one `expected`; else nothing is
-/// touched and the error is ESTALE. Blocks. What cannot be deleted is reported, what surrounds it is deleted. An
-/// absent directory is a complete removal.
+/// touched and the error is ESTALE. Blocks. What cannot be deleted is reported, what surrounds it is deleted: EXDEV is
+/// something mounted in it, ENOTEMPTY a directory that others kept filling. An absent directory is a complete removal.
 void remove_directory(int parent_fd, const std::string& name, const DirectoryIdentity& expected,
-                      RemovalProgress& progress, const RemoverOptions& options);
+                      RemovalProgress& progress);
 
 /// A removal on a thread of its own, with every signal blocked there. Where there can be no thread, `start` does it.
 class RemovalJob {
  public:
   /// Errors: no eventfd. `parent` is the directory that holds `name`.
   [[nodiscard]] static sys::Result<RemovalJob> start(sys::UniqueFd parent, std::string name,
-                                                     const DirectoryIdentity& expected,
-                                                     const RemoverOptions& options = {});
+                                                     const DirectoryIdentity& expected);
   RemovalJob(RemovalJob&&) noexcept = default;
   RemovalJob& operator=(RemovalJob&&) = delete;
   /// Abandons a removal whose result nobody took.
@@ -89,7 +91,7 @@ class RemovalJob {
   /// Waits for the end and for the threads to be gone (after completion_fd: at once).
   [[nodiscard]] RemovalStats take_result();
   /// Asks the threads to stop and returns without waiting for them: one that hangs on a dead file server stays behind,
-  /// healthy ones stop after their current system call. What was done until now, never `complete`.
+  /// healthy ones stop after their current system call. Returns what was done until now.
   RemovalStats abandon();
 
  private:
@@ -98,7 +100,6 @@ class RemovalJob {
     sys::UniqueFd parent;
     std::string name;
     DirectoryIdentity expected;
-    RemoverOptions options;
     sys::UniqueFd done;
     RemovalProgress progress;
   };

@@ -96,6 +96,7 @@ core::RunRecord initial_record(const proc::ProcFs& proc, const core::RunPlan& pl
       continue;  // not there now: what comes to be there is not ours for sure
     record.remove.push_back({.path = path, .parent_device = parent.st_dev, .parent_inode = parent.st_ino});
   }
+  if (plan.lock) record.lock_name = plan.lock->name;
   record.ladder = plan.rules.ladder;
   record.started_at = report.started_at;
   return record;

@@ -52,16 +52,18 @@ void RunLoop::take_over(core::TimePoint began_at) {
     state_.stop_deadline = core::TimePoint(std::chrono::nanoseconds(deadline_ns));
   }
   state_.main_alive = resources_.main.pid > 0;
-  while (!reap_ended() && tree_.living().empty()) {
-  }
+  reap_backlog();
   feed({.kind = core::RunEventKind::taken_over, .tree_empty = tree_empty(), .main_alive = state_.main_alive});
 }
 
 void RunLoop::run() {
   while (state_.phase != core::RunPhase::finished) {
-    const auto source = resources_.loop.wait(core::next_deadline(state_));
+    // Nobody sends word of the children that a bounded drain has left: SIGCHLD came once for all of them.
+    const bool reap_on = unreaped_;
+    const auto source = resources_.loop.wait(reap_on ? now_ : core::next_deadline(state_));
     now_ = core::Clock::now();
     handle(source);
+    if (reap_on) reap();
     const auto busy = std::chrono::duration_cast<std::chrono::microseconds>(core::Clock::now() - now_);
     report_.loop.max_stall_us = std::max(report_.loop.max_stall_us, std::int64_t{busy.count()});
     ++report_.loop.wakeups;
@@ -204,20 +206,33 @@ void RunLoop::continue_main() {
 
 void RunLoop::reap() {
   follow_stopped_main();
-  (void)reap_ended();
+  reap_ended();
   if (state_.main_alive) return;
   feed({.kind = tree_empty() ? core::RunEventKind::tree_empty : core::RunEventKind::tree_changed});
 }
 
-/// Reaps what has ended; false if there may be more.
-bool RunLoop::reap_ended() {
-  const std::size_t batch = std::max(kReapBatch, 2 * tree_.children_seen());
-  for (std::size_t count = 0; count < batch; ++count) {
+/// Reaps what has ended, or enough of it for one go.
+void RunLoop::reap_ended() {
+  reap_up_to(std::max(kReapBatch, 2 * tree_.children_seen()));
+}
+
+/// A command that never reaped its children leaves us their zombies, any number of them. They are no leftovers, so all
+/// that are there now go before anybody is counted; not those that come meanwhile, which may be without end.
+void RunLoop::reap_backlog() {
+  reap_ended();
+  if (unreaped_) reap_up_to(tree_.count_children());
+}
+
+void RunLoop::reap_up_to(std::size_t limit) {
+  unreaped_ = true;
+  for (std::size_t count = 0; count < limit; ++count) {
     const auto ended = sys::peek_ended_child();
-    if (!ended) return true;
+    if (!ended) {
+      unreaped_ = false;
+      return;
+    }
     reap_one(ended->info.si_pid);
   }
-  return false;
 }
 
 /// The child still holds its pid: what must be known of it is looked up before it is reaped.
@@ -255,9 +270,7 @@ void RunLoop::main_ended(const sys::ChildEnd& child) {
   emit(core::ExitedEvent{
       .pid = child.info.si_pid, .main = true, .code = report_.exit->code, .signal = report_.exit->signal});
   state_.main_alive = false;
-  // A command that never reaped its children leaves us their zombies, any number of them. They are no leftovers.
-  while (!reap_ended() && tree_.living().empty()) {
-  }
+  reap_backlog();
   const bool empty = tree_empty();
   if (!empty) emit(core::LeftEvent{.count = ledger_.note_leftovers(now_)});
   feed({.kind = core::RunEventKind::main_exited, .tree_empty = empty});

@@ -8,6 +8,7 @@
 #include "engine/die_with.hpp"
 #include "engine/guard.hpp"
 #include "engine/ledger.hpp"
+#include "engine/named_lock.hpp"
 #include "engine/registration.hpp"
 #include "engine/run_cgroup.hpp"
 #include "engine/runner.hpp"
@@ -31,6 +32,7 @@ struct RunResources {
   sys::EventLoop loop;
   sys::UniqueFd signal_fd;
   DieWithWatch die_with;
+  NamedLock lock;  ///< of --lock: held for as long as this process lives
   Registration registration;
   std::optional<RunCgroup> cgroup;
   std::optional<Workdir> workdir;
@@ -88,7 +90,9 @@ class RunLoop {
   void continue_main();
 
   void reap();
-  bool reap_ended();
+  void reap_ended();
+  void reap_backlog();
+  void reap_up_to(std::size_t limit);
   void reap_one(pid_t pid);
   void main_ended(const sys::ChildEnd& child);
   bool tree_empty();
@@ -127,6 +131,7 @@ class RunLoop {
   core::TimePoint now_;                ///< of the event being handled
   core::TimePoint main_started_at_;
   bool ladder_closed_ = false;
+  bool unreaped_ = false;  ///< the last drain has stopped at its bound, there may be more
 };
 
 }  // namespace reapctl::engine

@@ -4,14 +4,14 @@
 #include "core/signal_policy.hpp"
 #include "engine/containment.hpp"
 #include "engine/guard.hpp"
+#include "engine/prelude.hpp"
 #include "engine/run_facts.hpp"
+#include "engine/run_ground.hpp"
 #include "engine/run_loop.hpp"
 #include "engine/shared_page.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/children.hpp"
-#include "sys/descriptors.hpp"
 #include "sys/pid_fd.hpp"
-#include "sys/terminal.hpp"
 
 #include <cerrno>
 #include <csignal>
@@ -23,116 +23,6 @@
 
 namespace reapctl::engine {
 namespace {
-
-/// What both reapctl processes need to know to undo everything; made before there are two.
-struct RunGround {
-  DieWithWatch die_with;
-  Registration registration;
-  std::optional<RunCgroup> cgroup;
-  std::optional<Workdir> workdir;
-  core::SignalContext signals;
-  pid_t known_as = 0;  ///< the process that the caller knows, and its parent and group
-  pid_t parent = 0;
-  pid_t group = 0;
-  core::TimePoint began_at;
-};
-
-sys::Result<RunGround> prepare(const core::RunPlan& plan, const RunSetting& setting, const proc::ProcFs& proc,
-                               core::RunReport& report) {
-  RunGround ground{
-      .die_with = {},
-      .registration = Registration({.chosen = plan.registry}, *setting.record_codec, report.warnings),
-      .cgroup = {},
-      .workdir = {},
-      .signals = {.shared_group = sys::has_controlling_terminal(), .session_leader = ::getsid(0) == ::getpid()},
-      .known_as = ::getpid(),
-      .parent = ::getppid(),
-      .group = ::getpgrp(),
-      .began_at = core::Clock::now()};
-  auto die_with = watch_die_with(plan.die_with);
-  if (!die_with) {
-    sys::Error error = die_with.error();
-    error.operation.insert(0, "--die-with: ");
-    return error;
-  }
-  ground.die_with = die_with.take();
-  auto containment = choose_containment(plan.contain, proc);
-  if (!containment) return containment.error();
-  core::RunRecord record = initial_record(proc, plan, report);
-  if (containment->ground) record.cgroup = planned_cgroup(*containment->ground, setting.run_id);
-  ground.registration.open(setting.run_id);
-  ground.registration.begin(std::move(record));
-  auto cgroup = make_cgroup(plan.contain, *containment, setting.run_id);
-  report.containment_why = containment->why;
-  if (!cgroup) {
-    ground.registration.remove();
-    return cgroup.error();
-  }
-  ground.cgroup = cgroup.take();
-  if (!plan.workdir.wanted) return ground;
-  auto workdir = make_workdir(plan.workdir.base, setting.run_id);
-  if (workdir) {
-    ground.workdir = workdir.take();
-  } else if (plan.workdir.required) {
-    if (ground.cgroup) (void)ground.cgroup->remove_some();  // empty
-    ground.registration.remove();
-    sys::Error error = workdir.error();
-    error.operation.insert(0, "--workdir-base: cannot ");
-    return error;
-  } else {
-    report.warnings.push_back("no private working directory: cannot " + workdir.error().message());
-  }
-  return ground;
-}
-
-/// The loop and its sources: of one process, made after the fork. (An epoll descriptor or a signalfd that two processes
-/// share watches for the one that made it.)
-sys::Result<RunResources> make_resources(RunGround& ground, std::optional<GuardLink> guard, SharedPage* page) {
-  auto loop = sys::EventLoop::create();
-  if (!loop) return loop.error();
-  auto signal_fd = sys::open_signal_fd();
-  if (!signal_fd) return signal_fd.error();
-  sys::Result<void> added = loop->add(signal_fd->get(), EPOLLIN, kSignals);
-  if (added && ground.die_with.fd >= 0) added = loop->add(ground.die_with.fd, ground.die_with.events, kDieWith);
-  if (added && guard) added = loop->add(guard->socket(), EPOLLIN, kGuardMessage);
-  if (added && guard) added = loop->add(guard->pid_fd(), EPOLLIN, kGuardEnded);
-  if (!added) return added.error();
-  return RunResources{.loop = loop.take(),
-                      .signal_fd = signal_fd.take(),
-                      .die_with = std::move(ground.die_with),
-                      .registration = std::move(ground.registration),
-                      .cgroup = std::move(ground.cgroup),
-                      .workdir = std::move(ground.workdir),
-                      .signals = ground.signals,
-                      .guard = std::move(guard),
-                      .page = page,
-                      .main = {}};
-}
-
-void keep_ground(std::vector<int>& keep, const std::optional<RunCgroup>& cgroup,
-                 const std::optional<Workdir>& workdir) {
-  if (workdir) keep.insert(keep.end(), {workdir->base.get(), workdir->directory.get()});
-  if (!cgroup) return;
-  const std::vector<int> used = cgroup->descriptors();
-  keep.insert(keep.end(), used.begin(), used.end());
-}
-
-/// After the start nothing that the command was given is held open by us: readers and writers of its pipes see what
-/// they would see without us.
-void let_go(const RunResources& resources, std::vector<int> keep, std::vector<std::string>& warnings) {
-  keep.insert(keep.end(), {resources.loop.epoll_fd(), resources.signal_fd.get(), resources.die_with.fd,
-                           resources.main.pid_fd.get()});
-  const std::vector<int> registered = resources.registration.descriptors();
-  keep.insert(keep.end(), registered.begin(), registered.end());
-  keep_ground(keep, resources.cgroup, resources.workdir);
-  if (resources.guard) keep.insert(keep.end(), {resources.guard->pid_fd(), resources.guard->socket()});
-  if (auto released = sys::release_inherited(std::move(keep), resources.loop.epoll_fd()); !released) {
-    warnings.push_back("inherited descriptors stay open: cannot " + released.error().message());
-  }
-  if (::chdir("/") != 0) {
-    warnings.push_back("the working directory stays in use: cannot " + sys::last_error("change to", "/").message());
-  }
-}
 
 void note_not_started(core::RunReport& report, const std::string& stage, int code) {
   report.exit = core::ExitStatus{
@@ -343,9 +233,8 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
     return outcome;
   }
   std::vector<int> keep = setting.keep_open;
-  const std::vector<int> registered = ground.registration.descriptors();
-  keep.insert(keep.end(), registered.begin(), registered.end());
-  keep_ground(keep, ground.cgroup, ground.workdir);
+  const std::vector<int> needed = descriptors_of(ground);
+  keep.insert(keep.end(), needed.begin(), needed.end());
   const auto end = sides->guard->watch(**page, std::move(keep));
   if (!end) return end.error();
   if (*end == WatchEnd::supervisor_died) {
@@ -354,11 +243,44 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
   return RunOutcome{.exit_code = (*page)->exit_code.load(), .die_of_interrupt = (*page)->die_of_interrupt.load()};
 }
 
+/// What comes before the run: nullopt when it may begin, else it is over.
+sys::Result<std::optional<RunOutcome>> wait_before_start(const core::RunPlan& plan, const RunSetting& setting,
+                                                         const proc::ProcFs& proc, RunGround& ground,
+                                                         core::RunReport& report) {
+  Prelude prelude(plan, *setting.record_codec, proc, setting.run_id, report);
+  const auto end = prelude.run(ground.die_with, ground.signals);
+  if (!end) {
+    sys::Error error = end.error();
+    error.operation.insert(0, error.code != 0 ? "--lock: cannot " : "--lock: ");
+    return error;
+  }
+  if (*end == Prelude::End::go_on) {
+    ground.lock = prelude.take_lock();
+    return std::optional<RunOutcome>();
+  }
+  const bool overlap = *end == Prelude::End::overlap;
+  report.result = overlap ? core::RunResult::overlap : core::RunResult::stopped;
+  report.exit_code =
+      overlap ? core::overlap_exit_code(plan.lock->on_overlap) : core::exit_code_before_start(report.stop->signal);
+  add_surroundings(proc, ground.known_as, ground.parent, report);
+  report.ended_at = std::chrono::system_clock::now();
+  report.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - ground.began_at);
+  setting.deliver(report, prelude.give_up(), nullptr);
+  return std::optional(
+      RunOutcome{.exit_code = report.exit_code,
+                 .die_of_interrupt = !overlap && ground.signals.shared_group && report.stop->signal == SIGINT});
+}
+
 }  // namespace
 
 sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting, const RunObserver& observer) {
-  const proc::ProcFs proc;
   core::RunReport report;
+  if (!proc::ProcFs::is_usable()) {
+    report.warnings.emplace_back(
+        "/proc is missing or belongs to another PID namespace: the run is not on record, signals reach the children of "
+        "reapctl alone (orphans become such), and processes have no names here");
+  }
+  const proc::ProcFs proc = report.warnings.empty() ? proc::ProcFs() : proc::ProcFs::without_proc();
   report.run_id = setting.run_id;
   report.name = plan.name;
   report.argv = plan.argv;
@@ -368,8 +290,14 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return sys::last_error("become a child subreaper");
   Tree tree(proc, cookie(setting.run_id));
   if (sys::has_children()) tree.disown_children();
-  auto ground = prepare(plan, setting, proc, report);
+  auto ground = lay_ground(plan, setting, report);
   if (!ground) return ground.error();
+  if (plan.lock || plan.splay > core::Millis::zero()) {
+    auto over = wait_before_start(plan, setting, proc, *ground, report);
+    if (!over) return over.error();
+    if (*over) return **over;
+  }
+  if (auto prepared = prepare(plan, setting, proc, *ground, report); !prepared) return prepared.error();
   const std::string workdir = ground->workdir ? ground->workdir->path : std::string();
   const std::string cgroup = ground->cgroup ? ground->cgroup->path() : std::string();
   // As PID 1 a guard has no use: when PID 1 ends, the kernel kills everybody else.

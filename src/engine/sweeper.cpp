@@ -229,6 +229,7 @@ void Sweeper::describe_targets() {
                          .workdir = {},
                          .remove = {},
                          .lock_name = record.lock_name,
+                         .alive = target.living + target.unjudged,
                          .clean = target.clean,
                          .reason = target.reason};
     if (record.guard) swept.reapctl_pids.push_back(record.guard->pid);

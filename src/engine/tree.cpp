@@ -170,6 +170,11 @@ core::Census Tree::kill(core::TimePoint now) {
   return census;
 }
 
+std::size_t Tree::count_children() const {
+  const auto children = proc_.children(::getpid());
+  return children ? children->size() : 0;
+}
+
 bool Tree::is_strange_child(pid_t pid) const {
   return std::any_of(strangers_.begin(), strangers_.end(),
                      [pid](const core::ProcessId& stranger) { return stranger.pid == pid; });

@@ -53,6 +53,9 @@ class Tree {
   /// until nobody is.
   core::Census kill(core::TimePoint now);
 
+  /// How many children there are, zombies included; 0 if that cannot be seen.
+  [[nodiscard]] std::size_t count_children() const;
+
   /// Sends `signal` to the members of the process group of `main`, one by one: for a group that is not ours alone.
   void forward_to_group(int signal, pid_t main);
 

@@ -1,12 +1,18 @@
 #pragma once
 
+#include "core/time.hpp"
+#include "engine/removal_board.hpp"
+#include "engine/removal_directory.hpp"
 #include "engine/remover.hpp"
 #include "sys/directory.hpp"
-#include "sys/unique_fd.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
+#include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace reapctl::engine {
@@ -17,55 +23,50 @@ namespace reapctl::engine {
 /// it is a directory, on the same mount, and no link. So whatever is renamed or replaced meanwhile, what is deleted was
 /// at that moment inside a directory that had been reached from the work directory.
 ///
-/// Depth. The stack is a vector, and never goes up by "..", for that leads out of the tree when somebody moved the
-/// directory away. Each level holds its descriptor until it is empty, so there must not be too many: a directory
-/// found below kMaxDepth levels is moved up, to a new name directly in the work directory, and deleted later from
+/// Depth. There is no recursion, and the way up is never "..", for that leads out of the tree when somebody moved the
+/// directory away: each level holds its descriptor until it is empty. So there must not be too many: a directory found
+/// below kMaxDepth levels is moved up ("lifted"), to a new name directly in the work directory, and deleted later from
 /// there. That costs one rename for every kMaxDepth levels of a chain, no memory for the path, and no second visit of
 /// any level. What refuses to be renamed (immutable, somebody else's in a sticky directory) refuses rmdir as well.
 class TreeRemover {
  public:
-  TreeRemover(int parent_fd, const std::string& name, RemovalProgress& progress, const RemoverOptions& options);
-  void run(const DirectoryIdentity& expected);
+  TreeRemover(int parent_fd, const std::string& name, const DirectoryIdentity& expected, RemovalProgress& progress);
+  /// Starts with the calling thread alone; others join when it takes longer than a moment. Returns when all have ended.
+  void run();
+
+  static constexpr int kMaxDepth = 16;
 
  private:
-  /// An open directory on the way down.
-  struct Level {
-    sys::UniqueFd fd;
-    std::string name;               ///< in the level above
-    std::vector<std::byte> buffer;  ///< what cursor steps through
-    sys::EntryCursor cursor;
-    bool kept = false;  ///< something in it could not be deleted, so neither can it
-    int scans = 1;
-  };
+  using Ptr = RemovalDirectory::Ptr;
 
-  static constexpr std::size_t kMaxDepth = 32;
-  /// How often a directory is read again because something appeared in it after it had been emptied.
-  static constexpr int kMaxScans = 10;
+  [[nodiscard]] sys::Result<sys::UniqueFd> open_root() const;
+  void start_helpers();
+  void work(std::optional<core::TimePoint> alone_until);
+  [[nodiscard]] Ptr next_directory();
+  [[nodiscard]] Ptr work_on_slice(const Ptr& directory, const EntrySlice& slice);
 
-  void push(sys::UniqueFd fd, std::string name);
-  [[nodiscard]] bool next_entry(Level& level, sys::DirectoryEntry& entry);
-  void remove_entry(const sys::DirectoryEntry& entry);
-  /// False if it is a directory.
-  [[nodiscard]] bool remove_file(const char* name);
-  void enter(const char* name);
-  void enter_failed(const char* name, int code);
-  void lift(const char* name);
-  /// The next directory that was lifted, if there is one.
-  [[nodiscard]] bool take_lifted(std::string& name);
-  void leave();
-  void leave_root();
-  [[nodiscard]] bool make_passable(Level& level) const;
-  void failed(const char* name, int code);
+  [[nodiscard]] bool remove_file(RemovalDirectory& directory, const char* name);
+  [[nodiscard]] Ptr enter(const Ptr& directory, const char* name);
+  [[nodiscard]] Ptr enter_failed(const Ptr& directory, const char* name, int code);
+  void lift(RemovalDirectory& directory, const char* name);
+  [[nodiscard]] std::string lifted_name(std::int64_t number) const;
+
+  [[nodiscard]] Ptr drop(Ptr directory);
+  enum class Removed { yes, no, read_again };
+  [[nodiscard]] Removed remove_emptied(RemovalDirectory& directory);
+  [[nodiscard]] int remove_root_name() const;
+  void failed(RemovalDirectory& directory, const char* name, int code);
 
   const int parent_fd_;
   const std::string name_;
+  const DirectoryIdentity expected_;
   RemovalProgress& progress_;
-  const RemoverOptions options_;
-  DirectoryIdentity expected_;
-  std::vector<Level> stack_;
-  std::string lifted_prefix_;
-  std::int64_t lifted_ = 0;        ///< how many were moved up
-  std::int64_t lifted_taken_ = 0;  ///< how many of those were entered
+  const std::string lifted_prefix_;
+  RemovalBoard board_;
+  Ptr root_;
+  std::mutex lifting_;            ///< one lift at a time, as in the kernel
+  std::int64_t next_lifted_ = 0;  ///< guarded by lifting_
+  std::vector<std::jthread> helpers_;
 };
 
 }  // namespace reapctl::engine

@@ -2,6 +2,7 @@
 
 #include "core/descent.hpp"
 #include "proc/host.hpp"
+#include "sys/children.hpp"
 #include "sys/unique_fd.hpp"
 
 #include <algorithm>
@@ -38,13 +39,30 @@ std::string without_newline(std::string text) {
   return text;
 }
 
+/// What the system calls tell of a child. '?' says that the rest is unknown.
+sys::Result<core::ProcessStat> stat_of_child(pid_t pid) {
+  if (!sys::is_child(pid)) return sys::Error{.code = ESRCH, .operation = "look at", .subject = std::to_string(pid)};
+  core::ProcessStat stat;
+  stat.id.pid = pid;
+  stat.state = sys::peek_ended(pid) ? 'Z' : '?';
+  stat.ppid = ::getpid();
+  stat.pgid = ::getpgid(pid);
+  stat.sid = ::getsid(pid);
+  return stat;
+}
+
 }  // namespace
 
 bool is_gone(const sys::Error& error) {
   return error.code == ENOENT || error.code == ESRCH;
 }
 
+bool ProcFs::is_usable() {
+  return ProcFs().link("self") == std::to_string(::getpid());
+}
+
 sys::Result<core::ProcessStat> ProcFs::stat(pid_t pid) const {
+  if (root_ == kNone) return stat_of_child(pid);
   const std::string path = full_path(of_pid(pid, "stat"));
   const sys::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return sys::last_error("open", path);
@@ -64,6 +82,7 @@ sys::Result<std::vector<pid_t>> ProcFs::children_of_thread(pid_t pid, pid_t thre
 }
 
 sys::Result<std::vector<pid_t>> ProcFs::children(pid_t pid) const {
+  if (root_ == kNone && pid == ::getpid()) return sys::children_by_asking();
   const auto threads = numbers_in(of_pid(pid, "task"));
   if (!threads) return threads.error();
   std::vector<pid_t> pids;
@@ -89,7 +108,7 @@ bool ProcFs::has_children_files() const {
 }
 
 Listing ProcFs::descendants(pid_t root) const {
-  if (!has_children_files()) {
+  if (root_ != kNone && !has_children_files()) {
     Listing listing = all();
     listing.processes = core::descendants_of(root, std::move(listing.processes));
     return listing;

@@ -39,6 +39,13 @@ class ProcFs {
 
   explicit ProcFs(std::string root = kSystemRoot) : root_(std::move(root)) {}
 
+  /// For want of a usable /proc: knows the children of this process, whether each has ended, its group and session, and
+  /// nothing else. A descendant becomes a child when its parents are dead, if this process is a subreaper.
+  [[nodiscard]] static ProcFs without_proc() { return ProcFs(kNone); }
+
+  /// Whether /proc shows the processes of our own PID namespace. It may be missing, or belong to an outer one.
+  [[nodiscard]] static bool is_usable();
+
   /// Whether this is the proc of the running kernel, so that other kernel interfaces speak of the same processes.
   [[nodiscard]] bool is_system() const { return root_ == kSystemRoot; }
 
@@ -94,6 +101,7 @@ class ProcFs {
 
  private:
   static constexpr const char* kSystemRoot = "/proc";
+  static constexpr const char* kNone = "/dev/null";  ///< nothing is below it
 
   [[nodiscard]] std::string full_path(std::string_view path) const;
   [[nodiscard]] sys::Result<std::vector<pid_t>> children_of_thread(pid_t pid, pid_t thread) const;

@@ -48,7 +48,7 @@ class Walk {
 
   /// False: it has gone, or cannot be entered.
   bool enter(const std::string& name) {
-    auto below = open_subdirectory(fd(), name.c_str(), MountCheck::openat2);
+    auto below = open_subdirectory(fd(), name.c_str());
     if (!below) return false;
     here_ = below.take();
     levels_.push_back(name);

@@ -1,7 +1,6 @@
 #include "sys/directory.hpp"
 
 #include <array>
-#include <atomic>
 #include <charconv>
 #include <cstring>
 #include <dirent.h>
@@ -23,9 +22,6 @@ namespace {
 constexpr int kOpenDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 constexpr int kNameDirectory = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
-/// Set once openat2 turned out to be missing, or refused by a seccomp filter that does not know it.
-std::atomic<bool> openat2_missing{false};
-
 std::string proc_path(std::string_view directory, int fd) {
   return std::string("/proc/self/").append(directory).append(std::to_string(fd));
 }
@@ -33,7 +29,8 @@ std::string proc_path(std::string_view directory, int fd) {
 Result<std::uint64_t> mount_id_from_fdinfo(int fd) {
   const std::string path = proc_path("fdinfo/", fd);
   const UniqueFd info(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!info.valid()) return last_error("open", path);
+  // Not the errno of the open: it would read as one of the directory's.
+  if (!info.valid()) return Error{.code = ENOSYS, .operation = "find the mount of", .subject = path};
   std::array<char, 512> text{};
   const ssize_t length = ::read(info.get(), text.data(), text.size());
   if (length < 0) return last_error("read", path);
@@ -43,7 +40,7 @@ Result<std::uint64_t> mount_id_from_fdinfo(int fd) {
   std::uint64_t id = 0;
   if (at == std::string_view::npos ||
       std::from_chars(read_text.data() + at + kKey.size(), text.data() + length, id).ec != std::errc{}) {
-    return Error{.code = ENOSYS, .operation = "find mnt_id", .subject = path};
+    return Error{.code = ENOSYS, .operation = "find the mount of", .subject = path};
   }
   return id;
 }
@@ -60,26 +57,25 @@ Result<UniqueFd> open_and_compare(int parent_fd, const char* name, int flags) {
   return fd;
 }
 
-Result<UniqueFd> open_on_this_mount(int parent_fd, const char* name, int flags, MountCheck check) {
-  if (check == MountCheck::mount_id || openat2_missing.load(std::memory_order_relaxed)) {
-    return open_and_compare(parent_fd, name, flags);
-  }
+Result<UniqueFd> open_on_this_mount(int parent_fd, const char* name, int flags) {
   struct open_how how {};
   how.flags = static_cast<decltype(how.flags)>(flags);
   how.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
   const long fd = ::syscall(SYS_openat2, parent_fd, name, &how, sizeof how);
   if (fd >= 0) return UniqueFd(static_cast<int>(fd));
-  // Opening a directory to read it gives EPERM for no reason of its own.
-  if (errno != ENOSYS && errno != EPERM) return last_error("open", name);
-  openat2_missing.store(true, std::memory_order_relaxed);
-  return open_and_compare(parent_fd, name, flags);
+  // EPERM: a seccomp filter that does not know the call. Opening a directory to read it has no EPERM of its own.
+  if (errno == ENOSYS || errno == EPERM) return open_and_compare(parent_fd, name, flags);
+  return last_error("open", name);
 }
 
-/// fchmod(2) refuses an O_PATH descriptor; fchmodat(2) by name would follow a link. These two ways do neither.
-bool chmod_named(int path_fd, mode_t mode) {
-  if (::syscall(SYS_fchmodat2, path_fd, "", mode, AT_EMPTY_PATH) == 0) return true;
-  if (errno != ENOSYS && errno != EPERM) return false;
-  return ::chmod(proc_path("fd/", path_fd).c_str(), mode) == 0;
+/// 0 or an errno. fchmod(2) refuses an O_PATH descriptor, and fchmodat(2) by name would follow a link; these two ways
+/// do neither.
+int chmod_path_fd(int path_fd, mode_t mode) {
+  if (::syscall(SYS_fchmodat2, path_fd, "", mode, AT_EMPTY_PATH) == 0) return 0;
+  // EPERM: not ours to change, or a seccomp filter that does not know the call.
+  if (errno != ENOSYS && errno != EPERM) return errno;
+  if (::chmod(proc_path("fd/", path_fd).c_str(), mode) == 0) return 0;
+  return errno == ENOENT ? EACCES : errno;  // the descriptor is open: it is /proc that is not there
 }
 
 }  // namespace
@@ -105,17 +101,22 @@ Result<std::uint64_t> mount_id(int fd) {
   return mount_id_from_fdinfo(fd);
 }
 
-Result<UniqueFd> open_subdirectory(int parent_fd, const char* name, MountCheck check) {
-  return open_on_this_mount(parent_fd, name, kOpenDirectory, check);
+Result<UniqueFd> open_subdirectory(int parent_fd, const char* name) {
+  return open_on_this_mount(parent_fd, name, kOpenDirectory);
 }
 
-Result<UniqueFd> open_subdirectory_by_force(int parent_fd, const char* name, MountCheck check) {
-  auto named = open_on_this_mount(parent_fd, name, kNameDirectory, check);
-  if (!named) return named;
-  if (!chmod_named(named->get(), S_IRWXU)) return last_error("chmod", name);
-  // Through the descriptor and not through the name again: this is the directory whose mode was changed.
-  UniqueFd fd(::openat(named->get(), ".", kOpenDirectory));
-  if (!fd.valid()) return last_error("open", name);
+Result<UniqueFd> name_subdirectory(int parent_fd, const char* name) {
+  return open_on_this_mount(parent_fd, name, kNameDirectory);
+}
+
+Result<UniqueFd> open_named(int path_fd) {
+  UniqueFd fd(::openat(path_fd, ".", kOpenDirectory));
+  if (!fd.valid() && errno == EACCES) {
+    if (const int code = chmod_path_fd(path_fd, S_IRWXU); code != 0)
+      return Error{.code = code, .operation = "chmod", .subject = {}};
+    fd.reset(::openat(path_fd, ".", kOpenDirectory));
+  }
+  if (!fd.valid()) return last_error("open");
   return fd;
 }
 

@@ -24,22 +24,20 @@ struct DirectoryIdentity {
 /// The identity of the open directory `fd`. Errors: those of statx(2).
 [[nodiscard]] Result<DirectoryIdentity> directory_identity(int fd);
 
-/// How open_subdirectory notices a mount point.
-enum class MountCheck {
-  openat2,   ///< RESOLVE_NO_XDEV, from Linux 5.6; the mounted file system is not even touched. Else as below.
-  mount_id,  ///< open, then compare mount ids: statx(2) from 5.8, else /proc/self/fdinfo
-};
-
 /// Opens the directory `name` (one component) inside `parent_fd` for reading. Errors: EXDEV when a file system or a
-/// bind mount sits on it, ENOTDIR or ELOOP when it is no directory or a link, and those of open(2). Source: openat2(2).
-[[nodiscard]] Result<UniqueFd> open_subdirectory(int parent_fd, const char* name, MountCheck check);
+/// bind mount sits on it, ENOTDIR or ELOOP when it is no directory or a link, and those of open(2). From Linux 5.6
+/// openat2(2) refuses before the mounted file system is even touched; earlier kernels open it, and mount ids tell.
+[[nodiscard]] Result<UniqueFd> open_subdirectory(int parent_fd, const char* name);
 
-/// The same for a directory that we own but may not read or search: mode 0700 first. The mode is changed through a
-/// descriptor, so that a link put there in between is not followed. Needs Linux 6.6 (fchmodat2) or /proc;
-/// without both: ENOSYS or ENOENT, and nothing was changed.
-[[nodiscard]] Result<UniqueFd> open_subdirectory_by_force(int parent_fd, const char* name, MountCheck check);
+/// The same with O_PATH: opens also what may not be read, and serves to name it.
+[[nodiscard]] Result<UniqueFd> name_subdirectory(int parent_fd, const char* name);
 
-/// The id of the mount that `fd` was opened on. Source: statx(2) STATX_MNT_ID, proc(5) fdinfo.
+/// Opens a directory that has been named, for reading; if we own it and may not, its mode becomes 0700. The mode is
+/// changed through the descriptor, so that no link put there meanwhile is followed; that needs Linux 6.6 (fchmodat2)
+/// or /proc. Without both: EACCES, and nothing was changed.
+[[nodiscard]] Result<UniqueFd> open_named(int path_fd);
+
+/// The id of the mount that `fd` was opened on. Source: statx(2) STATX_MNT_ID from Linux 5.8, else proc(5) fdinfo.
 [[nodiscard]] Result<std::uint64_t> mount_id(int fd);
 
 /// One name in a directory, valid as long as the buffer that it was read into.
@@ -56,6 +54,8 @@ class EntryCursor {
   explicit EntryCursor(std::span<const std::byte> filled) : rest_(filled) {}
   /// The next entry; false at the end.
   [[nodiscard]] bool next(DirectoryEntry& entry);
+  /// How many bytes are still to be stepped through.
+  [[nodiscard]] std::size_t bytes_left() const { return rest_.size(); }
 
  private:
   std::span<const std::byte> rest_;

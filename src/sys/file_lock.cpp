@@ -21,6 +21,12 @@ Result<void> take_lock(int fd) {
   return {};
 }
 
+void release_lock(int fd) {
+  struct flock lock = whole_file();
+  lock.l_type = F_UNLCK;
+  (void)::fcntl(fd, F_OFD_SETLK, &lock);  // cannot fail: it splits no range
+}
+
 Result<bool> is_locked(int fd) {
   struct flock lock = whole_file();
   if (::fcntl(fd, F_OFD_GETLK, &lock) != 0) return last_error("probe the lock");

@@ -9,6 +9,9 @@ namespace reapctl::sys {
 /// `fd` is open for writing. Errors: EAGAIN when somebody else holds it. Source: fcntl(2), F_OFD_SETLK.
 [[nodiscard]] Result<void> take_lock(int fd);
 
+/// Lets go of it, for all copies of the descriptor at once.
+void release_lock(int fd);
+
 /// Whether somebody else holds that lock. Acquires nothing, so nobody is kept from taking it meanwhile.
 /// Source: fcntl(2), F_OFD_GETLK.
 [[nodiscard]] Result<bool> is_locked(int fd);

@@ -21,6 +21,8 @@
 ///   double-fork [ ... ]         a grandchild whose parent is gone
 ///   clone-parent [ ... ]        a sibling (CLONE_PARENT)
 ///   clone-silent [ ... ]        a child that sends no signal when it ends (needs __WALL)
+///   clone-signal=SIG [ ... ]    a child that sends another signal than SIGCHLD
+///   vfork [ ... ]               a child in this process's memory; this process waits, uninterruptible, until it ends
 ///   thread-fork [ ... ]         a child whose parent is a second thread, which lives on
 ///   thread-fork-until=FIFO [ ... ]   the same, but the thread ends when somebody writes into the FIFO
 ///   thread-exits-first          the first thread ends, a second one goes on with the steps
@@ -31,11 +33,19 @@
 ///   listen[=PORT]               on 127.0.0.1; says "listen:PORT"
 ///   close=FD,...
 ///   chain=N                     N lines of processes that fork and exit for ever
+///   session-chain=N             the same, each in a session of its own
+///   threads=N                   N threads that do nothing
+///   lock=FILE                   holds flock(LOCK_EX) on it
 ///   stop-self                   SIGSTOP
+///   stop-parent  stop-grandparent   SIGSTOP: to reapctl, if this is the command
+///   keep-stopping-parent        SIGSTOP every millisecond, by a child of its own
+///   cgroup=DIR  parent-cgroup=DIR   moves this process, or its parent, into a cgroup v2
+///   write=FILE:TEXT             into a file that exists, as into cgroup.freeze
 ///   show-argv ARG...            prints the arguments, each with a NUL behind it, and exits 0
 ///   exec ARG...                 becomes another program
 ///   exit=N  kill-self=SIG
 #include "misbehave_basics.hpp"
+#include "misbehave_hostile.hpp"
 
 #include <algorithm>
 #include <arpa/inet.h>
@@ -75,19 +85,6 @@ void listen_on(std::string_view port) {
   if (listen(fd, 8) != 0) fail("listen", port);
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) fail("getsockname", port);
   announce("listen:" + std::to_string(ntohs(address.sin_port)));
-}
-
-/// Every process of the line is gone a moment after it appeared; only the safety deadline ends it.
-[[noreturn]] void run_chain() {
-  timespec start{};
-  clock_gettime(CLOCK_MONOTONIC, &start);
-  for (;;) {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec - start.tv_sec > kLifetimeSeconds) _exit(0);
-    const pid_t child = fork();
-    if (child > 0) _exit(0);  // the child carries on; EAGAIN tries again
-  }
 }
 
 pid_t raw_clone(unsigned long flags) {
@@ -148,12 +145,21 @@ Steps bracketed(char**& at, char** end) {
   fail("] missing");
 }
 
+int vfork_main(void* steps) {
+  be_child(*static_cast<Steps*>(steps));
+}
+
+/// On a stack of its own, or it would overwrite what its parent returns to.
+void vfork_child(Steps steps) {
+  alignas(16) static char stack[256 * 1024];
+  if (clone(vfork_main, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &steps) < 0) fail("clone");
+}
+
 /// Steps that make a process. True if `step` was one.
 bool run_family_step(std::string_view step, std::string_view value, Steps& steps) {
-  if (step != "fork" && step != "double-fork" && step != "clone-parent" && step != "clone-silent" &&
-      step != "thread-fork" && step != "thread-fork-until") {
-    return false;
-  }
+  constexpr std::string_view kFamilySteps[] = {"fork",         "double-fork", "clone-parent", "clone-silent",
+                                               "clone-signal", "vfork",       "thread-fork",  "thread-fork-until"};
+  if (std::find(std::begin(kFamilySteps), std::end(kFamilySteps), step) == std::end(kFamilySteps)) return false;
   const Steps inner = bracketed(steps.next, steps.end);
   if (step == "fork") {
     if (fork() == 0) be_child(inner);
@@ -169,6 +175,10 @@ bool run_family_step(std::string_view step, std::string_view value, Steps& steps
     if (raw_clone(CLONE_PARENT | SIGCHLD) == 0) be_child(inner);
   } else if (step == "clone-silent") {
     if (raw_clone(0) == 0) be_child(inner);
+  } else if (step == "clone-signal") {
+    if (raw_clone(static_cast<unsigned long>(signal_number(value))) == 0) be_child(inner);
+  } else if (step == "vfork") {
+    vfork_child(inner);
   } else {
     // For the thread, which may outlive this function.
     start_thread(new ThreadWork{.steps = inner, .as_child = true, .until = value});
@@ -224,12 +234,6 @@ void run_final_step(std::string_view step, Steps steps, std::string_view value) 
   kill(getpid(), signal_number(value));
 }
 
-void start_chains(std::string_view count) {
-  for (int line = std::atoi(count.data()); line > 0; --line) {
-    if (fork() == 0) run_chain();
-  }
-}
-
 void say_open_descriptors() {
   std::string text = "fds:";
   for (int fd = 0; fd < 256; ++fd) {
@@ -262,7 +266,16 @@ constexpr Step kSteps[] = {
     {"subreaper", [](std::string_view) { prctl(PR_SET_CHILD_SUBREAPER, 1); }},
     {"comm", [](std::string_view name) { prctl(PR_SET_NAME, name.data()); }},
     {"listen", listen_on},
-    {"chain", start_chains},
+    {"chain", [](std::string_view count) { start_chains(count, false); }},
+    {"session-chain", [](std::string_view count) { start_chains(count, true); }},
+    {"threads", start_threads},
+    {"lock", hold_lock},
+    {"stop-parent", [](std::string_view) { kill(getppid(), SIGSTOP); }},
+    {"stop-grandparent", [](std::string_view) { kill(parent_of(getppid()), SIGSTOP); }},
+    {"keep-stopping-parent", [](std::string_view) { keep_stopping(getppid()); }},
+    {"cgroup", [](std::string_view directory) { enter_cgroup(directory, getpid()); }},
+    {"parent-cgroup", [](std::string_view directory) { enter_cgroup(directory, getppid()); }},
+    {"write", write_into},
     {"stop-self", [](std::string_view) { raise(SIGSTOP); }},
     {"env-overwrite",
      [](std::string_view) {

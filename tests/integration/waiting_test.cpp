@@ -50,6 +50,37 @@ TEST(Fact11, ManyDeathsBehindOneSigchldAreAllReaped) {
   EXPECT_EQ(outcome.report["tree"]["adopted"], kOrphans);
 }
 
+TEST(Fact11, MoreDeathsThanOneDrainTakesAreAllReapedToo) {
+  constexpr std::size_t kOrphans = 700;
+  Roster roster;
+  Gate first;
+  Gate gate;
+  Args steps;
+  for (std::size_t i = 0; i < kOrphans; ++i) {
+    steps.insert(steps.end(), {"fork", "[", "ready=orphan", "await=" + gate.path(), "exit=1", "]"});
+  }
+  steps.insert(steps.end(), {"ready=main", "await=" + first.path(), "exit=4"});
+  Reapctl reapctl(run_of({"--no-guard", "--leftovers", "wait"}, misbehave(roster, steps)));
+  std::vector<Process> orphans;
+  Process main;
+  while (orphans.size() < kOrphans || main.pid == 0) {
+    const Process next = roster.next();
+    ASSERT_NE(next.pid, 0);
+    if (next.role == "main") main = next;
+    if (next.role == "orphan") orphans.push_back(next);
+  }
+  const pid_t supervisor = parent_of(main);
+  first.open();
+  EXPECT_TRUE(await([&] { return parent_of(orphans[0]) == supervisor && !read_stat(main.pid); }));
+  send_signal(supervisor, SIGSTOP);
+  gate.open(kOrphans);
+  EXPECT_TRUE(await([&] { return std::all_of(orphans.begin(), orphans.end(), is_zombie); }));
+  send_signal(supervisor, SIGCONT);
+  const Outcome outcome = reapctl.wait();
+  EXPECT_EQ(outcome.code(), 4);
+  EXPECT_EQ(outcome.report["tree"]["reaped"], kOrphans + 1);
+}
+
 TEST(Fact13, AChildThatSendsNoSignalWhenItEndsHoldsNothingUp) {
   Roster roster;
   Gate early;

@@ -10,11 +10,30 @@ namespace reapctl::test {
 
 namespace fs = std::filesystem;
 
-std::string reapctl_path() {
-  return REAPCTL_TEST_BINARY;
+namespace {
+
+struct Programs {
+  std::string reapctl = REAPCTL_TEST_BINARY;
+  std::string misbehave = REAPCTL_TEST_MISBEHAVE;
+};
+
+Programs& programs() {
+  static Programs programs;
+  return programs;
 }
+
+}  // namespace
+
+std::string reapctl_path() {
+  return programs().reapctl;
+}
+
 std::string misbehave_path() {
-  return REAPCTL_TEST_MISBEHAVE;
+  return programs().misbehave;
+}
+
+void use_programs_in(const std::string& directory) {
+  programs() = {.reapctl = directory + "/reapctl", .misbehave = directory + "/misbehave"};
 }
 
 TempDir::TempDir() {

@@ -15,6 +15,9 @@ inline constexpr std::chrono::seconds kPatience{20};
 [[nodiscard]] std::string reapctl_path();
 [[nodiscard]] std::string misbehave_path();
 
+/// From now on the two are found in this directory: where another user, who may not search ours, gets at them.
+void use_programs_in(const std::string& directory);
+
 /// A directory below $TMPDIR (or /tmp), removed with everything in it, whatever its modes, when the object goes.
 class TempDir {
  public:

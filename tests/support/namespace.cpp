@@ -7,9 +7,7 @@
 #include <unistd.h>
 
 namespace reapctl::test {
-namespace {
 
-/// From Linux 6.14 on a PID namespace has a pid_max of its own. Before, processes in it use up the pids of the machine.
 bool has_own_pid_max() {
   utsname system{};
   int major = 0;
@@ -17,8 +15,6 @@ bool has_own_pid_max() {
   return ::uname(&system) == 0 && std::sscanf(system.release, "%d.%d", &major, &minor) == 2 &&
          (major > 6 || (major == 6 && minor >= 14));
 }
-
-}  // namespace
 
 std::vector<std::string> pid_namespace() {
   std::vector<std::string> command{"unshare", "--pid", "--fork", "--kill-child", "--mount-proc"};

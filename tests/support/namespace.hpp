@@ -12,6 +12,9 @@ namespace reapctl::test {
 /// The same for what forks as fast as it can.
 [[nodiscard]] std::string storm_obstacle();
 
+/// From Linux 6.14 on a PID namespace has a pid_max of its own. Before, processes in it use up the pids of the machine.
+[[nodiscard]] bool has_own_pid_max();
+
 /// The command line up to the program, which becomes PID 1; all of it dies with unshare.
 [[nodiscard]] std::vector<std::string> pid_namespace();
 

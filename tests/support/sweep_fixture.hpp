@@ -4,6 +4,7 @@
 #include "support/process.hpp"
 #include "support/reapctl.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <map>
@@ -59,12 +60,20 @@ class SweepFixture : public testing::Test {
   }
 
   [[nodiscard]] bool nothing_on_record() const {
-    return !std::filesystem::exists(registry_) || std::filesystem::is_empty(registry_);
+    std::error_code absent;
+    const std::filesystem::directory_iterator entries(registry_, absent);
+    return std::all_of(begin(entries), end(entries), [](const auto& entry) {
+      return entry.path().filename() == "locks";  // lock files stay
+    });
   }
 
   /// The one entry of the registry.
   [[nodiscard]] std::filesystem::path only_entry() const {
-    return std::filesystem::directory_iterator(registry_)->path();
+    std::filesystem::path found;
+    for (const auto& entry : std::filesystem::directory_iterator(registry_)) {
+      if (entry.path().filename() != "locks") found = entry.path();
+    }
+    return found;
   }
 
   TempDir directory_;

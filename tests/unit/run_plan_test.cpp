@@ -288,5 +288,38 @@ TEST(RunPlanReport, ADescriptorByItsPathIsThatDescriptor) {
   EXPECT_EQ(plan({{"report", "/dev/null"}}).report.kind, core::OutputTarget::Kind::file);
 }
 
+TEST(RunPlanOverlap, ALockHasAFileNameAndSkipsByDefault) {
+  EXPECT_FALSE(plan().lock);
+  const auto made = plan({{"lock", "backup"}});
+  ASSERT_TRUE(made.lock);
+  EXPECT_EQ(made.lock->name, "backup");
+  EXPECT_EQ(made.lock->on_overlap, core::OnOverlap::skip);
+  for (const char* name : {"", ".", "..", "a/b", "a b"}) {
+    EXPECT_THAT(refusal({{"lock", name}}), HasSubstr("expected 1 to 64 letters")) << name;
+  }
+}
+
+TEST(RunPlanOverlap, OnOverlapIsOneOfFour) {
+  const auto made = [](const char* policy) { return *plan({{"lock", "x"}, {"on-overlap", policy}}).lock; };
+  EXPECT_EQ(made("skip").on_overlap, core::OnOverlap::skip);
+  EXPECT_EQ(made("fail").on_overlap, core::OnOverlap::fail);
+  EXPECT_EQ(made("kill").on_overlap, core::OnOverlap::kill);
+  EXPECT_EQ(made("wait").on_overlap, core::OnOverlap::wait);
+  EXPECT_FALSE(made("wait").wait_limit);
+  EXPECT_EQ(made("wait=5m").on_overlap, core::OnOverlap::wait);
+  EXPECT_EQ(made("wait=5m").wait_limit, Millis(300'000));
+  EXPECT_EQ(made("wait=0").wait_limit, Millis(0));
+  EXPECT_THAT(refusal({{"lock", "x"}, {"on-overlap", "wait=soon"}}), HasSubstr("--on-overlap wait \"soon\": expected"));
+  EXPECT_THAT(refusal({{"lock", "x"}, {"on-overlap", "die"}}), HasSubstr("skip, wait, wait=DUR, fail, kill"));
+  EXPECT_THAT(refusal({{"on-overlap", "skip"}}), HasSubstr("needs --lock"));
+}
+
+TEST(RunPlanOverlap, SplayIsADurationAndZeroIsNone) {
+  EXPECT_EQ(plan().splay, Millis(0));
+  EXPECT_EQ(plan({{"splay", "0"}}).splay, Millis(0));
+  EXPECT_EQ(plan({{"splay", "10m"}}).splay, Millis(600'000));
+  EXPECT_THAT(refusal({{"splay", "-1"}}), HasSubstr("--splay \"-1\": expected"));
+}
+
 }  // namespace
 }  // namespace reapctl::cli

@@ -77,6 +77,29 @@ TEST(SignalPolicy, AHangupReachesOnlyTheSessionLeader) {
   EXPECT_EQ(typed(SIGINT, kDefault, kSessionLeader), SignalUse::typed_interrupt);
 }
 
+TEST(SignalPolicy, BeforeTheStartWhateverWouldEndACommandStops) {
+  const auto early = [](int signal, const RunPlan& plan, const SignalContext& context, bool from_kernel) {
+    return classify_before_start({.number = signal, .from_kernel = from_kernel}, context, plan);
+  };
+  for (const SignalContext& context : {kNoTerminal, kTerminal, kSessionLeader}) {
+    for (const bool from_kernel : {false, true}) {
+      for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGALRM, SIGRTMIN}) {
+        EXPECT_EQ(early(signal, kDefault, context, from_kernel), SignalUse::stop) << signal;
+      }
+      for (const int signal : {SIGCHLD, SIGPIPE, SIGCONT, SIGWINCH, SIGURG}) {
+        EXPECT_EQ(early(signal, kDefault, context, from_kernel), SignalUse::ignore) << signal;
+      }
+      for (const int signal : {SIGTSTP, SIGTTIN, SIGTTOU}) {
+        EXPECT_EQ(early(signal, kDefault, context, from_kernel), SignalUse::job_stop) << signal;
+      }
+    }
+  }
+  RunPlan dropping = kDefault;
+  dropping.signal_map = {{SIGHUP, 0}, {SIGUSR1, SIGUSR2}};
+  EXPECT_EQ(early(SIGHUP, dropping, kNoTerminal, false), SignalUse::ignore) << "--map HUP:0";
+  EXPECT_EQ(early(SIGUSR1, dropping, kNoTerminal, false), SignalUse::stop);
+}
+
 TEST(SignalPolicy, MapRewritesAndDrops) {
   RunPlan plan;
   plan.signal_map = {{SIGHUP, SIGUSR1}, {SIGUSR2, 0}};

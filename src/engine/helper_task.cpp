@@ -1,0 +1,77 @@
+#include "engine/helper_task.hpp"
+
+#include "sys/children.hpp"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include <utility>
+
+namespace reapctl::engine {
+namespace {
+
+bool write_all(int fd, const void* bytes, std::size_t size) {
+  const char* next = static_cast<const char*>(bytes);
+  while (size > 0) {
+    const ssize_t written = ::write(fd, next, size);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    next += written;
+    size -= static_cast<std::size_t>(written);
+  }
+  return true;
+}
+
+}  // namespace
+
+sys::Result<HelperTask> HelperTask::start(const std::function<std::string()>& work) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return sys::last_error("pipe2");
+  sys::UniqueFd reader(ends[0]);
+  sys::UniqueFd writer(ends[1]);
+  const pid_t parent = ::getpid();
+  const pid_t child = ::fork();
+  if (child < 0) return sys::last_error("fork");
+  if (child > 0) return HelperTask(child, std::move(reader));
+  (void)::setpgid(0, 0);  // a sweep spares its own process group, and ours may hold its victims
+  (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(1);  // it died before the line above
+  reader.reset();
+  const std::string result = work();
+  // The length comes first: without all of it the work was cut short. In one piece while it fits into the pipe.
+  const std::uint64_t size = result.size();
+  ::_exit(write_all(writer.get(), &size, sizeof size) && write_all(writer.get(), result.data(), size) ? 0 : 1);
+}
+
+HelperTask::HelperTask(HelperTask&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)), result_(std::move(other.result_)) {}
+
+HelperTask::~HelperTask() {
+  if (pid_ <= 0) return;
+  (void)::kill(pid_, SIGKILL);  // our child, unreaped: the pid is its own
+  sys::wait_and_reap(pid_);
+}
+
+sys::Result<std::string> HelperTask::take_result() {
+  std::string text;
+  std::array<char, 4096> bytes;
+  for (ssize_t count = 1; count != 0;) {
+    count = ::read(result_.get(), bytes.data(), bytes.size());
+    if (count < 0 && errno != EINTR) break;
+    if (count > 0) text.append(bytes.data(), static_cast<std::size_t>(count));
+  }
+  sys::wait_and_reap(std::exchange(pid_, -1));
+  std::uint64_t size = 0;
+  if (text.size() < sizeof size) return sys::Error{.code = 0, .operation = "a helper process died", .subject = {}};
+  text.copy(reinterpret_cast<char*>(&size), sizeof size);
+  if (text.size() != sizeof size + size) {
+    return sys::Error{.code = 0, .operation = "a helper process died", .subject = {}};
+  }
+  return text.substr(sizeof size);
+}
+
+}  // namespace reapctl::engine

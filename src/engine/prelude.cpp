@@ -1,0 +1,106 @@
+#include "engine/prelude.hpp"
+
+#include "core/splay.hpp"
+#include "proc/host.hpp"
+#include "sys/signals.hpp"
+
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <sys/epoll.h>
+
+namespace reapctl::engine {
+namespace {
+
+/// machine-id(5), or where there is none (a container) the name of the host.
+std::string machine_id(const proc::ProcFs& proc) {
+  std::string id;
+  std::getline(std::ifstream("/etc/machine-id"), id);
+  return id.empty() || id == "uninitialized" ? proc::host_name(proc) : id;
+}
+
+}  // namespace
+
+sys::Result<Prelude::End> Prelude::run(const DieWithWatch& die_with, const core::SignalContext& signals) {
+  began_at_ = core::Clock::now();
+  signals_ = signals;
+  if (auto listening = listen(die_with); !listening) return listening.error();
+  if (die_with.gone_already) note_stop(core::StopCause::die_with, {}, {});
+  const core::Millis splay = core::splay_offset(machine_id(proc_), plan_.name, plan_.splay);
+  if (stopped_ || (splay > core::Millis::zero() && !wait(began_at_ + splay))) return End::stopped;
+  return plan_.lock ? turn_at_the_lock() : End::go_on;
+}
+
+sys::Result<void> Prelude::listen(const DieWithWatch& die_with) {
+  auto loop = sys::EventLoop::create();
+  if (!loop) return loop.error();
+  auto signal_fd = sys::open_signal_fd();
+  if (!signal_fd) return signal_fd.error();
+  signal_fd_ = signal_fd.take();
+  loop_.emplace(loop.take());
+  if (auto added = loop_->add(signal_fd_.get(), EPOLLIN, kSignals); !added) return added;
+  if (die_with.fd < 0) return {};
+  return loop_->add(die_with.fd, die_with.events, kDieWith);
+}
+
+bool Prelude::wait(std::optional<core::TimePoint> until, int fd) {
+  // What cannot be watched is waited for by the clock alone; every caller looks again.
+  const bool watched = fd >= 0 && loop_->add(fd, EPOLLIN, kAwaited).ok();
+  if (fd >= 0 && !watched && !until) until = core::Clock::now() + std::chrono::milliseconds(100);
+  bool over = false;
+  while (!over && !stopped_) {
+    const auto source = loop_->wait(until);
+    if (!source) {
+      over = until && core::Clock::now() >= *until;
+    } else if (*source == kSignals) {
+      on_signal();
+    } else if (*source == kDieWith) {
+      note_stop(core::StopCause::die_with, {}, {});
+    } else {
+      over = true;
+    }
+  }
+  if (watched) loop_->remove(fd);
+  return !stopped_;
+}
+
+void Prelude::on_signal() {
+  const auto info = sys::next_signal(signal_fd_.get());
+  if (!info || sys::is_ignored(static_cast<int>(info->ssi_signo))) return;
+  const int signal = static_cast<int>(info->ssi_signo);
+  const bool from_kernel = info->ssi_code == SI_KERNEL;
+  switch (core::classify_before_start({.number = signal, .from_kernel = from_kernel}, signals_, plan_)) {
+    case core::SignalUse::job_stop: sys::stop_self(); break;
+    case core::SignalUse::stop: {
+      const bool somebody = !from_kernel && info->ssi_pid != 0;
+      note_stop(core::StopCause::signal, signal,
+                somebody ? std::optional(static_cast<pid_t>(info->ssi_pid)) : std::nullopt);
+      break;
+    }
+    case core::SignalUse::child_changed:
+    case core::SignalUse::typed_interrupt:
+    case core::SignalUse::forward:
+    case core::SignalUse::ignore: break;
+  }
+}
+
+GiveUp Prelude::give_up() {
+  return {.fd = signal_fd_.get(), .asked = [this] {
+            stopped_ = false;
+            on_signal();
+            return stopped_;
+          }};
+}
+
+void Prelude::note_stop(core::StopCause cause, std::optional<int> signal, std::optional<pid_t> sender) {
+  stopped_ = true;
+  core::StopReport stop;
+  stop.cause = cause;
+  stop.signal = signal;
+  stop.sender_pid = sender;
+  stop.requested_at = std::chrono::system_clock::now();
+  stop.after = std::chrono::duration_cast<core::Millis>(core::Clock::now() - began_at_);
+  report_.stop = stop;
+}
+
+}  // namespace reapctl::engine

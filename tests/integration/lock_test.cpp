@@ -1,0 +1,331 @@
+#include "support/process.hpp"
+#include "support/reapctl.hpp"
+#include "support/sweep_fixture.hpp"
+#include "support/terminal.hpp"
+
+#include <csignal>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+/// --lock, --on-overlap and --splay: what comes before a run.
+namespace reapctl::test {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+/// Whether reapctl has come so far that it hears signals: nothing but that tells from outside.
+bool listens(pid_t pid) {
+  std::error_code gone;
+  for (const auto& fd : fs::directory_iterator("/proc/" + std::to_string(pid) + "/fd", gone)) {
+    if (fs::read_symlink(fd.path(), gone) == "anon_inode:[signalfd]") return true;
+  }
+  return false;
+}
+
+class Lock : public SweepFixture {
+ protected:
+  Outcome contend(Args options, Args command = {"echo", "ran"}) {
+    options.insert(options.begin(), {"run", "--workdir-base", base_, "--lock", "backup"});
+    options.emplace_back("--");
+    options.insert(options.end(), command.begin(), command.end());
+    return run({.args = std::move(options), .with_report = true, .env = environment_, .leaves_processes = true});
+  }
+
+  std::unique_ptr<Reapctl> contend_later(Args options) {
+    options.insert(options.begin(), {"run", "--lock", "backup"});
+    options.insert(options.end(), {"--", "echo", "ran"});
+    return std::make_unique<Reapctl>(
+        Launch{.args = std::move(options), .with_report = true, .env = environment_, .leaves_processes = true});
+  }
+
+  /// A run that holds the lock until it is stopped.
+  std::unique_ptr<Reapctl> hold(Args steps = {}, Args options = {}, Args roles = {}) {
+    options.insert(options.end(), {"--lock", "backup", "--name", "nightly"});
+    auto holder = start("holder", std::move(steps), std::move(options));
+    roles.emplace_back("holder");
+    processes_ = roster_.await_roles(roles);
+    main_ = processes_.at("holder");
+    return holder;
+  }
+
+  void stop(Reapctl& reapctl) {
+    reapctl.send(SIGTERM);
+    (void)reapctl.wait();
+  }
+
+  std::map<std::string, Process> processes_;
+  Process main_;
+};
+
+TEST_F(Lock, WhoLosesSaysWhoHasItSinceWhenAndWhatThatIsDoing) {
+  const auto holder = hold();
+  const std::string who = "lock \"backup\" is held by run " + only_entry().filename().string() + " nightly (reapctl " +
+                          std::to_string(holder->pid()) + ") since ";
+  const std::string what = "running " + misbehave_path();
+  const std::string pid = "(pid " + std::to_string(main_.pid) + ", state S";
+  const Outcome skipped = contend({});
+  EXPECT_EQ(skipped.code(), 0);
+  EXPECT_EQ(skipped.out, "");
+  EXPECT_THAT(skipped.err, AllOf(HasSubstr(who), HasSubstr(what), HasSubstr(pid)));
+  EXPECT_EQ(skipped.report["result"], "overlap");
+  EXPECT_EQ(skipped.report["exit_code"], 0);
+  EXPECT_TRUE(skipped.report["main"].is_null());
+  EXPECT_TRUE(skipped.report["workdir"].is_null());
+  EXPECT_THAT(skipped.report["warnings"][0].get<std::string>(), HasSubstr(who));
+  const Outcome failed = contend({"--on-overlap", "fail", "--report-format", "json"});
+  EXPECT_EQ(failed.code(), 75);
+  EXPECT_EQ(failed.report["exit_code"], 75);
+  const Outcome text = run({.args = {"run", "--report-format", "text", "--lock", "backup", "--", "echo", "ran"},
+                            .env = environment_,
+                            .leaves_processes = true});
+  EXPECT_THAT(text.err, AllOf(HasSubstr("was not started: another run holds its lock, exit 0"), HasSubstr(who)));
+  EXPECT_EQ(text.err.find(who), text.err.rfind(who)) << "said once";
+  stop(*holder);
+  EXPECT_EQ(contend({}).out, "ran\n");
+  EXPECT_TRUE(nothing_on_record());
+}
+
+TEST_F(Lock, AWaitThatRunsOutExits75AndALongerOneGetsItsTurn) {
+  const auto holder = hold();
+  const Outcome late = contend({"--on-overlap", "wait=50ms"});
+  EXPECT_EQ(late.code(), 75);
+  EXPECT_EQ(late.report["result"], "overlap");
+  EXPECT_GE(late.report["duration_ms"], 50);
+  const auto waiting = contend_later({"--on-overlap=wait"});
+  EXPECT_TRUE(await([&] { return listens(waiting->pid()); }));
+  stop(*holder);
+  const Outcome outcome = waiting->wait();
+  EXPECT_EQ(outcome.code(), 0);
+  EXPECT_EQ(outcome.out, "ran\n");
+  EXPECT_EQ(outcome.report["result"], "success");
+}
+
+TEST_F(Lock, KillStopsTheHolderByItsOwnLadderThroughItsOwnReapctl) {
+  const auto holder = hold({"on=USR1:say=heard", "on=USR1:exit=3"}, {"--ladder", "USR1:60s,KILL"});
+  const Outcome outcome = contend({"--on-overlap", "kill"});
+  EXPECT_EQ(outcome.code(), 0);
+  EXPECT_EQ(outcome.out, "ran\n");
+  EXPECT_EQ(roster_.next().role, "heard");
+  EXPECT_EQ(holder->wait().code(), 3);
+}
+
+TEST_F(Lock, AHolderThatNoSignalStopsIsNotKilledAndNothingRuns) {
+  const auto holder = hold({}, {"--stop-on", "none"});
+  const Outcome outcome = contend({"--on-overlap", "kill"});
+  EXPECT_EQ(outcome.code(), 125);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_THAT(outcome.err, HasSubstr("no signal stops it"));
+  EXPECT_TRUE(is_alive(main_));
+  orphan(*holder, main_);
+  EXPECT_EQ(sweep({"--ladder", "KILL"})["summary"]["killed"], 1);
+}
+
+TEST_F(Lock, IsFreeOnlyWhenTheWholeTreeIsGoneWhateverKilledItsReapctl) {
+  const auto holder =
+      hold({"ignore=INT", "fork", "[", "setsid", "ignore=INT", "env-clear", "ready=deaf", "]"}, {}, {"deaf"});
+  const Process deaf = processes_.at("deaf");
+  orphan(*holder, main_);
+  EXPECT_TRUE(is_alive(main_));
+  EXPECT_TRUE(is_alive(deaf));
+  EXPECT_THAT(reapctl({"sweep", "-n"}).out, HasSubstr("lock \"backup\" becomes free"));
+  // The command looks for them: when it runs they are gone.
+  const Outcome outcome =
+      contend({}, sh("test ! -d /proc/" + std::to_string(main_.pid) + " || grep -q 'State:.Z' /proc/" +
+                     std::to_string(main_.pid) + "/status; echo $?"));
+  EXPECT_EQ(outcome.code(), 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "0\n");
+  EXPECT_FALSE(is_alive(main_));
+  EXPECT_FALSE(is_alive(deaf));
+  EXPECT_TRUE(nothing_on_record());
+  EXPECT_TRUE(fs::is_empty(base_)) << "its directory too";
+}
+
+TEST_F(Lock, OneReapctlOfTheTwoHoldsItAsWell) {
+  for (const bool supervisor : {true, false}) {
+    const auto holder = hold({"on=INT:say=heard"}, {"--ladder", "INT:60s,KILL"});
+    const pid_t victim = supervisor ? supervisor_of(main_) : holder->pid();
+    send_signal(victim, SIGKILL);
+    EXPECT_EQ(roster_.next().role, "heard") << "the other one is at its ladder";
+    EXPECT_EQ(contend({}).report["result"], "overlap");
+    send_signal(main_.pid, SIGKILL);
+    (void)holder->wait();
+    EXPECT_TRUE(await([&] { return contend({}).out == "ran\n"; }));
+  }
+}
+
+TEST_F(Lock, TheCommandNeverHoldsIt) {
+  const std::string script = "ls -l /proc/self/fd | grep -c locks/backup";
+  EXPECT_EQ(contend({}, sh(script)).out, "0\n");
+}
+
+TEST_F(Lock, WhatWasReleasedHoldsItUntilItEndsAndIsNeverKilled) {
+  Reapctl holder(
+      {.args = {"run", "--report", "none", "--lock", "backup", "--leftovers", "leave", "--", misbehave_path(),
+                "--ready", roster_.path(), "fork", "[", "setsid", "ready=daemon", "]", "exit=0"},
+       .env = environment_,
+       .leaves_processes = true});
+  const Process daemon = roster_.await_roles({"daemon"}).at("daemon");
+  EXPECT_EQ(holder.wait().code(), 0);
+  EXPECT_EQ(contend({}).report["result"], "overlap");
+  EXPECT_EQ(contend({"--on-overlap", "kill"}).code(), 125);
+  EXPECT_TRUE(is_alive(daemon));
+  send_signal(daemon.pid, SIGKILL);
+  (void)kill_leftovers({});
+  EXPECT_EQ(contend({}).out, "ran\n");
+  EXPECT_TRUE(nothing_on_record());
+}
+
+TEST_F(Lock, ARunInsideOfTheHolderDoesNotWaitForItsOwnParent) {
+  const std::string inner = reapctl_path() + " run --report none --lock backup --on-overlap ";
+  const Outcome outcome =
+      contend({"--report-args", "full"}, sh(inner + "skip -- echo no; echo $?; " + inner +
+                                            "wait -- echo no; echo $?; " + inner + "kill -- echo no; echo $?"));
+  EXPECT_EQ(outcome.out, "0\n125\n125\n");
+  EXPECT_THAT(outcome.err, HasSubstr("this run was started inside of it"));
+}
+
+TEST_F(Lock, CanNotBeHadWithoutARegistryOrARecordAndThenNothingRuns) {
+  std::ofstream(registry_) << "no directory";
+  const Outcome none = contend({});
+  EXPECT_EQ(none.code(), 125);
+  EXPECT_EQ(none.out, "");
+  EXPECT_THAT(none.err, AllOf(HasSubstr("--lock"), HasSubstr(registry_)));
+  fs::remove(registry_);
+  // No file can grow, as on a full disk: neither can the lock be signed nor a record be made.
+  const Outcome full = contend({}, sh("echo ran"));
+  EXPECT_EQ(full.out, "ran\n");
+  int err[2];  // a file could not take it
+  ASSERT_EQ(::pipe2(err, O_CLOEXEC), 0);
+  Launch launch{.args = {"run", "--report", "none", "--lock", "backup", "--", "echo", "ran"},
+                .wrapper = {"prlimit", "--fsize=0"},
+                .env = environment_,
+                .stderr_fd = err[1],
+                .ignored = {SIGXFSZ},
+                .leaves_processes = true};
+  fs::remove(registry_ + "/locks/backup");
+  const Outcome without_record = run(std::move(launch));
+  EXPECT_EQ(without_record.code(), 125);
+  EXPECT_EQ(without_record.out, "");
+  ::close(err[1]);
+  char message[4096];
+  const ssize_t length = ::read(err[0], message, sizeof message);
+  ::close(err[0]);
+  ASSERT_GT(length, 0);
+  EXPECT_THAT(std::string(message, static_cast<std::size_t>(length)), HasSubstr("--lock"));
+}
+
+TEST_F(Lock, AFormerHolderWhoseRecordCannotBeReadKeepsItLocked) {
+  const auto holder = hold();
+  const fs::path record = only_entry() / "record.json";
+  const std::string text = read_file(record);
+  orphan(*holder, main_);
+  write_file(record, "{\"schema_version\":99}");
+  const Outcome outcome = contend({});
+  EXPECT_EQ(outcome.code(), 125);
+  EXPECT_THAT(outcome.err, HasSubstr("has a record that cannot be read"));
+  write_file(record, text);
+  EXPECT_EQ(contend({}).out, "ran\n");
+  EXPECT_FALSE(is_alive(main_));
+}
+
+TEST_F(Lock, AStopWhileItWaitsIsAnsweredAtOnceWithATrueReport) {
+  const auto holder = hold();
+  const auto waiting = contend_later({"--on-overlap", "wait"});
+  EXPECT_TRUE(await([&] { return listens(waiting->pid()); }));
+  waiting->send(SIGTERM);
+  const Outcome outcome = waiting->wait();
+  EXPECT_EQ(outcome.code(), 143);
+  EXPECT_EQ(outcome.report["result"], "stopped");
+  EXPECT_EQ(outcome.report["stop"]["cause"], "signal");
+  EXPECT_EQ(outcome.report["stop"]["signal_name"], "TERM");
+  EXPECT_EQ(outcome.report["stop"]["sender_pid"], ::getpid());
+  EXPECT_TRUE(outcome.report["main"].is_null());
+  EXPECT_TRUE(is_alive(main_));
+  stop(*holder);
+}
+
+TEST_F(Lock, AStopWhileTheFormerHolderIsFinishedIsAnsweredAtOnce) {
+  const auto holder = hold({"ignore=INT,TERM"});
+  orphan(*holder, main_);
+  const auto waiting = contend_later({});  // for 5 s, the ladder of a sweep
+  EXPECT_TRUE(await([&] { return !children_of(waiting->pid()).empty(); }));
+  waiting->send(SIGINT);
+  const Outcome outcome = waiting->wait(std::chrono::seconds(3));
+  EXPECT_EQ(outcome.code(), 130);
+  EXPECT_EQ(outcome.report["result"], "stopped");
+  EXPECT_EQ(sweep({"--ladder", "KILL"})["summary"]["killed"], 1);
+}
+
+TEST(Splay, AStopDuringItExitsAtOnceAndNothingWasMadeYet) {
+  TempDir directory;
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    Launch launch =
+        run_of({"--splay", "3650d", "--lock", "x", "-t", "1ms", "--workdir-base", directory / "."}, {"echo", "ran"});
+    Reapctl reapctl(std::move(launch));
+    EXPECT_TRUE(await([&] { return listens(reapctl.pid()); }));
+    EXPECT_TRUE(fs::is_empty(directory.path()));
+    reapctl.send(signal);
+    const Outcome outcome = reapctl.wait();
+    EXPECT_EQ(outcome.code(), 128 + signal);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_EQ(outcome.report["result"], "stopped") << "no timeout, which counts from the start of the command";
+    EXPECT_TRUE(outcome.report["exit"].is_null());
+  }
+}
+
+TEST(Splay, IsOverWhenItIsDue) {
+  // The name decides: one whose part of the second is neither nothing nor all of it.
+  const Outcome outcome = run(run_of({"--splay", "200ms", "--name", "any"}, {"echo", "ran"}));
+  EXPECT_EQ(outcome.out, "ran\n");
+  const Outcome again = run(run_of({"--splay", "200ms", "--name", "any"}, {"echo", "ran"}));
+  const auto waited = [](const Outcome& each) {
+    return each.report["duration_ms"].get<int>() - each.report["main"]["duration_ms"].get<int>();
+  };
+  EXPECT_LT(std::abs(waited(outcome) - waited(again)), 150) << "the same part";
+}
+
+TEST(Splay, TheDeathOfTheParentEndsItToo) {
+  Launch launch = run_of({"--splay", "3650d", "--die-with", "parent"}, {"echo", "ran"});
+  launch.wrapper = {"sh", "-c", "\"$@\"; :", "sh"};
+  Reapctl shell(std::move(launch));
+  pid_t reapctl = 0;
+  EXPECT_TRUE(await([&] {
+    const auto children = children_of(shell.pid());
+    reapctl = children.empty() ? 0 : children.front();
+    return reapctl != 0 && listens(reapctl);
+  }));
+  shell.send(SIGKILL);
+  EXPECT_TRUE(await_end(reapctl));
+  ::waitpid(reapctl, nullptr, 0);
+  const Outcome outcome = shell.wait();
+  EXPECT_EQ(outcome.report["stop"]["cause"], "die-with");
+  EXPECT_EQ(outcome.report["exit_code"], 125);
+}
+
+TEST(Splay, OnATerminalControlCEndsItLikeAnyCommand) {
+  Shell shell(Shell::Kind::bash);
+  shell.type(reapctl_path() + " run --report none --splay 3650d -- echo ran; echo never\n");
+  EXPECT_TRUE(await([&] { return shell.foreground() != shell.pid(); }));
+  const pid_t group = shell.foreground();
+  EXPECT_TRUE(await([&] { return listens(group); }));
+  shell.type("\x03");
+  shell.expect("READY> ");
+  shell.type("echo status=$?\n");
+  shell.expect("status=130");
+  EXPECT_THAT(shell.screen(), Not(HasSubstr("\nnever")));
+}
+
+}  // namespace
+}  // namespace reapctl::test

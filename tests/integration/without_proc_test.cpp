@@ -1,0 +1,68 @@
+#include "support/namespace.hpp"
+#include "support/reapctl.hpp"
+
+#include <string>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+/// In a root with nothing but the binary: no /proc, no registry, no /tmp. Or with a /proc that speaks of other
+/// processes, whose pids must not be believed.
+namespace reapctl::test {
+namespace {
+
+using testing::HasSubstr;
+
+/// PID 1 of a PID namespace is a shell that sees to /proc, has reapctl run, and says whether somebody is left.
+Args in_namespace(const std::string& set_up) {
+  Args wrapper{"unshare", "--mount", "--pid", "--fork", "--kill-child"};
+  if (::geteuid() != 0) wrapper.insert(wrapper.begin() + 1, {"--user", "--map-root-user"});
+  for (const char* word : {"sh", "-c"}) wrapper.emplace_back(word);
+  wrapper.push_back(set_up +
+                    R"( "$0" "$@"; status=$?; kill -0 -1 2>/dev/null && echo "somebody is left"; exit $status)");
+  return wrapper;
+}
+
+class WithoutProc : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override { REQUIRE_PID_NAMESPACE(); }
+
+  static Outcome run_inside(Args options, Args command) {
+    Launch launch = run_of(std::move(options), std::move(command));
+    launch.env = {{"TMPDIR", "/nonexistent"}, {"REAPCTL_REGISTRY", "/nonexistent/registry"}};
+    launch.wrapper = in_namespace(GetParam());
+    return run(std::move(launch));
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Proc, WithoutProc, testing::Values("mount -t tmpfs none /proc;", ":;"), [](const auto& param) {
+  return param.index == 0 ? std::string("Missing") : std::string("OfTheOuterNamespace");
+});
+
+/// A child in a session of its own, a daemon, and a child that ignores what can be ignored.
+constexpr char kStragglers[] =
+    "setsid sleep 1000 & (setsid sleep 1000 &) ; (trap '' INT TERM; exec sleep 1000) & (sh -c 'sleep 1000 & exec sleep "
+    "1000' &)\n";
+
+TEST_P(WithoutProc, StopsWhatTheCommandLeft) {
+  const Outcome outcome = run_inside({"--ladder", "TERM:300ms,KILL"}, sh(std::string(kStragglers) + "exit 5"));
+  EXPECT_EQ(outcome.code(), 5) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_THAT(outcome.report["warnings"].dump(), HasSubstr("/proc is missing or belongs to another PID namespace"));
+  EXPECT_THAT(outcome.report["warnings"].dump(), HasSubstr("no private working directory"));
+  EXPECT_EQ(outcome.report["stop"]["cause"], "leftovers");
+  EXPECT_GE(outcome.report["tree"]["leftovers"].size(), 4U);
+  EXPECT_TRUE(outcome.report["tree"]["survivors"].empty());
+}
+
+TEST_P(WithoutProc, StopsEverythingAtTheTimeout) {
+  const Outcome outcome = run_inside({"-t", "300ms", "--ladder", "TERM:300ms,KILL"},
+                                     sh(std::string(kStragglers) + "trap '' TERM; sleep 1000; sleep 1000"));
+  EXPECT_EQ(outcome.code(), 124) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_GE(outcome.report["stop"]["rungs"][0]["told"], 1);
+}
+
+}  // namespace
+}  // namespace reapctl::test
