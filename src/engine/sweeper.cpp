@@ -137,6 +137,8 @@ void Sweeper::kill() {
       sight.victims.push_back(std::move(picture.census.processes[victim.process].stat));
       sight.others.erase(sight.victims.back().id);
     }
+    sight.more = observer_->cgroups_to_kill_are_populated();
+    nobody_left = nobody_left && !sight.more;
     return sight;
   };
   VictimLadder ladder(proc_, plan_.ladder, core::graceful_share(plan_.stop_timeout), scan,
