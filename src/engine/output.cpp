@@ -2,8 +2,11 @@
 
 #include "sys/descriptors.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <climits>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
@@ -15,12 +18,23 @@
 namespace reapctl::engine {
 namespace {
 
+/// For poll(2): -1 waits for ever, and what is left of a millisecond counts as one.
+int milliseconds_until(const std::optional<core::TimePoint>& until) {
+  if (!until) return -1;
+  const auto left = std::chrono::ceil<core::Millis>(*until - core::Clock::now()).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, INT_MAX));
+}
+
 /// Writes all of `text`, at most PIPE_BUF bytes at a time: poll(2) promises room for no more, and the descriptor may
 /// be somebody else's and blocking.
 sys::Result<void> write_stream(int fd, std::string_view text, const GiveUp& give_up, SharedReport* shared) {
   while (!text.empty()) {
     pollfd ready[2] = {{.fd = fd, .events = POLLOUT, .revents = 0}, {.fd = give_up.fd, .events = POLLIN, .revents = 0}};
-    if (::poll(ready, 2, -1) < 0 && errno != EINTR) return sys::last_error("poll");
+    const int count = ::poll(ready, 2, milliseconds_until(give_up.until));
+    if (count < 0 && errno != EINTR) return sys::last_error("poll");
+    if (count <= 0 && give_up.until && core::Clock::now() >= *give_up.until) {
+      return sys::Error{.code = ETIMEDOUT, .operation = "write", .subject = {}};
+    }
     if (ready[0].revents == 0) {
       if (ready[1].revents != 0 && give_up.asked())
         return sys::Error{.code = EINTR, .operation = "write", .subject = {}};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/plan.hpp"
+#include "core/time.hpp"
 #include "engine/shared_page.hpp"
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
@@ -12,10 +13,11 @@
 
 namespace reapctl::engine {
 
-/// Who may end the wait for a slow reader. Without a descriptor nobody can.
+/// Who or what may end the wait for a slow reader. Without a descriptor nobody can, without a time nothing does.
 struct GiveUp {
   int fd = -1;
   std::function<bool()> asked;  ///< called when `fd` is readable, to read from it: whether that was a request to stop
+  std::optional<core::TimePoint> until = {};  ///< after this nothing is waited for any more
 };
 
 /// Where a report goes. Opened before anything is started, so that a place that cannot be written is known then.
@@ -25,8 +27,8 @@ class ReportOutput {
   /// Errors: EBADF, ENOENT, EACCES, EISDIR, … with the path or descriptor as subject.
   [[nodiscard]] static sys::Result<ReportOutput> open(const core::OutputTarget& target);
 
-  /// Writes `text` and a line feed. Waits for a slow reader until `give_up` says otherwise: error EINTR. With `shared`,
-  /// another process can finish what this one has begun.
+  /// Writes `text` and a line feed. Waits for a slow reader until `give_up` says otherwise: error EINTR when asked to,
+  /// ETIMEDOUT when time is up. With `shared`, another process can finish what this one has begun.
   [[nodiscard]] sys::Result<void> write(std::string_view text, const GiveUp& give_up, SharedReport* shared);
 
   /// Finishes what another process began to write.

@@ -48,9 +48,7 @@ void RunLoop::begin(core::RunEventKind kind, core::TimePoint at) {
 void RunLoop::take_over(core::TimePoint began_at) {
   now_ = core::Clock::now();
   main_started_at_ = began_at;
-  if (const std::int64_t deadline_ns = resources_.page->stop_deadline_ns.load(); deadline_ns != 0) {
-    state_.stop_deadline = core::TimePoint(std::chrono::nanoseconds(deadline_ns));
-  }
+  state_.stop_deadline = resources_.page->stop_deadline();
   state_.main_alive = resources_.main.pid > 0;
   reap_backlog();
   feed({.kind = core::RunEventKind::taken_over, .tree_empty = tree_empty(), .main_alive = state_.main_alive});

@@ -131,8 +131,9 @@ RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const Ru
     resources.page->exit_code.store(outcome.exit_code);
     resources.page->die_of_interrupt.store(outcome.die_of_interrupt);
   }
-  setting.deliver(report, give_up_when_asked(plan, resources),
-                  resources.page != nullptr ? &resources.page->report : nullptr);
+  GiveUp give_up = give_up_when_asked(plan, resources);
+  give_up.until = loop.state().stop_deadline;
+  setting.deliver(report, give_up, resources.page != nullptr ? &resources.page->report : nullptr);
   if (resources.page != nullptr) resources.page->done.store(true);
   if (resources.guard) resources.guard->wake();
   return outcome;
@@ -183,7 +184,9 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
   auto resources = make_resources(ground, std::nullopt, &page);
   if (!resources) return resources.error();
   if (page.report.is_set()) {  // the run was over but for the report
-    setting.resume_delivery(page.report, give_up_when_asked(plan, *resources));
+    GiveUp give_up = give_up_when_asked(plan, *resources);
+    give_up.until = page.stop_deadline();
+    setting.resume_delivery(page.report, give_up);
     return RunOutcome{.exit_code = page.exit_code.load(), .die_of_interrupt = page.die_of_interrupt.load()};
   }
   if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);

@@ -139,6 +139,26 @@ TEST(Descriptors, AFullPipeDoesNotBlockTheStop) {
   EXPECT_EQ(reapctl.wait().code(), 137);
 }
 
+TEST(Descriptors, AReportThatNobodyReadsDoesNotOutlastTheStopTimeout) {
+  Pipe pipe;
+  ::fcntl(pipe.writer, F_SETFL, O_NONBLOCK);
+  while (::write(pipe.writer, "full", 4) > 0) continue;
+  ::fcntl(pipe.writer, F_SETFL, 0);
+  // Once after a request to stop, once after a limit. Whoever had to be asked a second time would wait for ever.
+  for (const bool by_limit : {false, true}) {
+    Roster roster;
+    Launch launch{.args = {"run", "--stop-timeout", "300ms", "-t", by_limit ? "10ms" : "1h", "--", misbehave_path(),
+                           "--ready", roster.path(), "ready=main"},
+                  .stderr_fd = pipe.writer};
+    Reapctl reapctl(std::move(launch));
+    if (!by_limit) {
+      roster.await_roles({"main"});
+      reapctl.send(SIGTERM);
+    }
+    EXPECT_EQ(reapctl.wait().code(), by_limit ? 124 : 130);
+  }
+}
+
 TEST(Descriptors, StdoutAndStderrAreTheCommands) {
   const Outcome outcome = run(run_of({}, sh("echo out; echo err >&2")));
   EXPECT_EQ(outcome.out, "out\n");

@@ -269,6 +269,23 @@ TEST_F(ReportOutputTest, AnotherProcessFinishesWhatWasBegun) {
   EXPECT_EQ(received.substr(before - PIPE_BUF), text + "\n");
 }
 
+TEST_F(ReportOutputTest, NothingIsWaitedForWhenTimeIsUp) {
+  Pipe pipe;
+  (void)pipe.fill();
+  const GiveUp give_up{.fd = -1, .asked = {}, .until = core::Clock::now() + core::Millis(20)};
+  const auto written = open(to_descriptor(pipe.writer.get())).write("{}", give_up, nullptr);
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, ETIMEDOUT);
+}
+
+TEST_F(ReportOutputTest, WhatNeedsNoWaitingIsWrittenHoweverLate) {
+  Pipe pipe;
+  const GiveUp late{.fd = -1, .asked = {}, .until = core::Clock::now() - core::Millis(1)};
+  EXPECT_TRUE(open(to_descriptor(pipe.writer.get())).write("{}", late, nullptr));
+  pipe.writer.reset();
+  EXPECT_EQ(pipe.drain(), "{}\n");
+}
+
 TEST_F(ReportOutputTest, AReportTooLongToBeSharedIsWrittenAllTheSame) {
   const auto page = make_shared_page();
   ASSERT_TRUE(page);
