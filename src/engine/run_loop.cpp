@@ -113,7 +113,8 @@ void RunLoop::on_guard_message() {
   switch (message->kind) {
     case GuardMessage::Kind::signal: on_signal(message->signal); break;
     case GuardMessage::Kind::resumed: continue_main(); break;
-    case GuardMessage::Kind::stop: break;  // ours to send
+    case GuardMessage::Kind::stop:
+    case GuardMessage::Kind::hurry: break;  // ours to send
   }
 }
 
@@ -289,13 +290,18 @@ void RunLoop::feed(const core::RunEvent& event) {
   while (!events_.empty()) {
     core::RunStep step = core::step(plan_.rules, state_, events_.front(), now_);
     state_ = std::move(step.state);
-    if (resources_.page != nullptr && state_.stop_deadline) {
-      resources_.page->stop_deadline_ns.store(
-          std::chrono::nanoseconds(state_.stop_deadline->time_since_epoch()).count());
-    }
+    share_deadline();
     for (const core::RunAction action : step.actions) perform(action);
     events_.pop_front();
   }
+}
+
+/// The guard sees by it whether we hang.
+void RunLoop::share_deadline() {
+  if (resources_.page == nullptr || !state_.stop_deadline) return;
+  const std::int64_t before = resources_.page->stop_deadline_ns.exchange(
+      std::chrono::nanoseconds(state_.stop_deadline->time_since_epoch()).count());
+  if (before == 0 && resources_.guard) resources_.guard->tell_of_deadline();
 }
 
 void RunLoop::perform(core::RunAction action) {

@@ -100,6 +100,7 @@ class RunLoop {
   void on_cgroup_changed();
 
   void feed(const core::RunEvent& event);
+  void share_deadline();
   void perform(core::RunAction action);
   void look();
   void tell(bool rest);

@@ -95,13 +95,16 @@ void conclude(const core::RunPlan& plan, const core::RunState& state, const Ledg
   report.exit_code = core::exit_code(report.result, report.exit, plan.ok_exit, report.tree.survivors_total > 0);
 }
 
+core::SignalUse use_of(const signalfd_siginfo& info, const core::SignalContext& signals, const core::RunPlan& plan) {
+  if (sys::is_ignored(static_cast<int>(info.ssi_signo))) return core::SignalUse::ignore;
+  return core::classify({.number = static_cast<int>(info.ssi_signo), .from_kernel = info.ssi_code == SI_KERNEL},
+                        signals, plan);
+}
+
 /// For as long as the report waits for its reader: a request to stop ends the wait, a resized window does not.
 GiveUp give_up_when_asked(const core::RunPlan& plan, const RunResources& resources) {
   const auto asks = [&](const signalfd_siginfo& info) {
-    const auto use =
-        core::classify({.number = static_cast<int>(info.ssi_signo), .from_kernel = info.ssi_code == SI_KERNEL},
-                       resources.signals, plan);
-    if (sys::is_ignored(static_cast<int>(info.ssi_signo))) return false;
+    const core::SignalUse use = use_of(info, resources.signals, plan);
     return use == core::SignalUse::stop || use == core::SignalUse::typed_interrupt;
   };
   if (!resources.guard) {
@@ -238,7 +241,10 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
   std::vector<int> keep = setting.keep_open;
   const std::vector<int> needed = descriptors_of(ground);
   keep.insert(keep.end(), needed.begin(), needed.end());
-  const auto end = sides->guard->watch(**page, std::move(keep));
+  const GuardOrders orders{.stop_timeout = plan.rules.stop_timeout, .asks_to_stop = [&](const signalfd_siginfo& info) {
+                             return use_of(info, ground.signals, plan) == core::SignalUse::stop;
+                           }};
+  const auto end = sides->guard->watch(**page, std::move(keep), orders);
   if (!end) return end.error();
   if (*end == WatchEnd::supervisor_died) {
     return take_over(plan, setting, observer, ground, **page, proc, tree, report);
