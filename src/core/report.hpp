@@ -126,6 +126,10 @@ struct TreeReport {
   std::vector<Survivor> survivors;  ///< at most kListLimit
   int survivors_total = 0;
   int snapshot_total = 0;  ///< how many StopReport::snapshot would have without the limit
+
+  /// What those in snapshot and leftovers listened on, if nobody at all listens on that port at the end, for the text
+  /// form.
+  std::vector<std::string> freed;
 };
 
 struct WorkdirError {

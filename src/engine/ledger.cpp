@@ -7,6 +7,8 @@
 #include "proc/listening.hpp"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 
 namespace reapctl::engine {
@@ -60,7 +62,7 @@ std::vector<core::ProcessDetails> Ledger::describe(std::vector<core::ProcessStat
 std::vector<core::ProcessDetails> Ledger::snapshot() {
   const auto processes = tree_.living();
   report_.snapshot_total = static_cast<int>(processes.size());
-  return describe(processes);
+  return snapshot_ = describe(processes);
 }
 
 int Ledger::note_leftovers(core::TimePoint now) {
@@ -115,6 +117,21 @@ void Ledger::note_survivors() {
   report_.survivors = tree_.survivors();
   report_.survivors_total = static_cast<int>(report_.survivors.size());
   if (report_.survivors.size() > core::kListLimit) report_.survivors.resize(core::kListLimit);
+}
+
+/// Somebody else may hold a listening socket too: who passed it on, or who was as quick as to open one.
+void Ledger::note_freed_ports() {
+  std::set<std::string> addresses;
+  const auto collect = [&addresses](const core::ProcessDetails& process) {
+    addresses.insert(process.listening.begin(), process.listening.end());
+  };
+  std::for_each(snapshot_.begin(), snapshot_.end(), collect);
+  for (const core::Leftover& leftover : report_.leftovers) collect(leftover.process);
+  if (addresses.empty()) return;
+  const proc::ListeningSockets listening(proc_);
+  for (const std::string& address : addresses) {
+    if (!listening.may_listen_on_port_of(address)) report_.freed.push_back(address);
+  }
 }
 
 core::TreeReport Ledger::tree() const {

@@ -67,6 +67,7 @@ void RunLoop::run() {
     ++report_.loop.wakeups;
   }
   if (!state_.released) ledger_.note_survivors();
+  ledger_.note_freed_ports();
   note_cgroup();
   report_.workdir = cleanup_.report();
 }

@@ -167,13 +167,7 @@ void add_workdir(Lines& lines, const core::WorkdirReport& workdir) {
 }
 
 std::string ports_that_are_free(const core::RunReport& report) {
-  std::vector<std::string> addresses;
-  const auto collect = [&addresses](const core::ProcessDetails& process) {
-    addresses.insert(addresses.end(), process.listening.begin(), process.listening.end());
-  };
-  if (report.stop) std::for_each(report.stop->snapshot.begin(), report.stop->snapshot.end(), collect);
-  for (const core::Leftover& leftover : report.tree.leftovers) collect(leftover.process);
-  const std::vector<int> ports = ports_of(addresses);
+  const std::vector<int> ports = ports_of(report.tree.freed);
   if (ports.empty()) return {};
   std::string text = ports.size() == 1 ? "; port " : "; ports ";
   for (std::size_t i = 0; i < std::min(ports.size(), kNamesShown); ++i) {

@@ -81,6 +81,7 @@ inline core::RunReport timed_out() {
                 {.signal_name = "KILL", .at = core::Millis(5'000), .told = 1, .ended = 1, .left = 0, .stayed = {}}};
   report.stop = stop;
   report.tree.snapshot_total = 3;
+  report.tree.freed = stop.snapshot[2].listening;
   report.tree.reaped = 3;
   report.tree.peak_processes = 3;
   return report;

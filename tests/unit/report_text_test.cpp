@@ -96,6 +96,7 @@ TEST(ReportText, LeftoversThatNobodyStopped) {
        .rung = ""},
       {.process = test::process(8, 1, "cat"), .died_of = {}, .after = core::Millis(2), .rung = ""}};
   report.tree.leftovers[0].process.listening = {"0.0.0.0:80"};
+  report.tree.freed = {"0.0.0.0:80"};
   EXPECT_THAT(text_of(report), EndsWith("exit 0\n  outlived the command:  7 redis --pass *** :80, ended 1.5s later\n"
                                         "                         8 cat, ended 2ms later\n"
                                         "  nothing left; port 80 is free"));
