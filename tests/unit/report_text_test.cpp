@@ -126,6 +126,14 @@ TEST(ReportText, ManyWhoStayedAreCountedNotListed) {
       text, HasSubstr("\n              and 2 more\n              12 told, 11 ended\n  the time for stopping was over"));
 }
 
+TEST(ReportText, ATitleIsShownFromItsBeginning) {
+  core::RunReport report = test::timed_out();
+  report.stop->snapshot = {test::process(7, 1, "nginx", {"nginx: master process nginx -c /x/nginx.conf"}),
+                           test::process(8, 1, "nginx", {"/usr/sbin/nginx -c /x/nginx.conf", "-g"})};
+  EXPECT_THAT(text_of(report), HasSubstr("7  nginx: master process nginx -c /x/nginx.conf   S"));
+  EXPECT_THAT(text_of(report), HasSubstr("8  nginx -c /x/nginx.conf -g  "));
+}
+
 TEST(ReportText, NothingInItCanAttackATerminal) {
   core::RunReport report = test::timed_out();
   const std::string hostile = "\x1b]0;x\a\x9b\n\r\x7f\xc2\x9b\xff\u202e";
