@@ -86,6 +86,7 @@ struct RungReport {
 
   /// Told by this rung and alive when it was over, for the text form; at most kListLimit.
   std::vector<ProcessName> stayed;
+  int stayed_total = 0;
 };
 
 struct StopReport {

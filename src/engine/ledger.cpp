@@ -105,7 +105,8 @@ void Ledger::close_rung() {
   core::RungReport& rung = rungs_.back();
   const Tree::Standing standing = tree_.standing();
   rung.told = tree_.told();
-  rung.ended = rung.told - static_cast<int>(standing.stayed.size());
+  rung.stayed_total = static_cast<int>(standing.stayed.size());
+  rung.ended = rung.told - rung.stayed_total;
   rung.left = standing.alive;
   for (const core::ProcessStat& process : standing.stayed) {
     if (rung.stayed.size() < core::kListLimit) rung.stayed.push_back({.pid = process.id.pid, .comm = process.comm});

@@ -132,10 +132,10 @@ void add_rungs(Lines& lines, const core::StopReport& stop) {
       for (const core::ProcessName& process : before->stayed) {
         block.push_back(process_name(process.pid, process.comm) + " did not end on " + before->signal_name);
       }
-      block = limited(std::move(block), 0);
+      block = limited(std::move(block), before->stayed_total);
     }
     // Names say all there is to say about a rung that ended just those.
-    const bool told_by_names = before != nullptr && rung.told == static_cast<int>(before->stayed.size());
+    const bool told_by_names = before != nullptr && rung.told == before->stayed_total;
     if (block.empty() || !told_by_names || rung.ended != rung.told) {
       block.push_back(std::to_string(rung.told) + " told, " + std::to_string(rung.ended) + " ended");
     }

@@ -116,14 +116,15 @@ TEST(ReportText, WarningsAndWhatBecameOfTheWorkDirectory) {
 
 TEST(ReportText, ManyWhoStayedAreCountedNotListed) {
   core::RunReport report = test::timed_out();
-  report.stop->rungs[0].stayed.assign(10, {5, "x"});
+  report.stop->rungs[0].stayed.assign(core::kListLimit, {5, "x"});
+  report.stop->rungs[0].stayed_total = 301;
   report.stop->rungs[1] = {
       .signal_name = "KILL", .at = core::Millis(250), .told = 12, .ended = 11, .left = 1, .stayed = {}};
   report.stop->timeout_hit = true;
   const std::string text = text_of(report);
   EXPECT_THAT(text, HasSubstr("\n  KILL  0.2s  5 x did not end on INT\n              5 x did"));
   EXPECT_THAT(
-      text, HasSubstr("\n              and 2 more\n              12 told, 11 ended\n  the time for stopping was over"));
+      text, HasSubstr("\n              and 293 more\n              12 told, 11 ended\n  the time for stopping was over"));
 }
 
 TEST(ReportText, ATitleIsShownFromItsBeginning) {
