@@ -259,6 +259,7 @@ void RunLoop::reap_one(pid_t pid) {
 
 void RunLoop::main_ended(const sys::ChildEnd& child) {
   resources_.loop.remove(resources_.main.pid_fd.get());
+  resources_.main.pid_fd.reset();  // the cleanup may be short of descriptors
   report_.exit = core::exit_status(child.info);
   report_.main->duration = to_millis(now_ - main_started_at_);
   report_.main->rusage = resource_usage(child.usage);
