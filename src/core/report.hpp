@@ -140,7 +140,8 @@ struct WorkdirError {
 
 struct WorkdirReport {
   std::string path;
-  bool kept = false;
+  bool kept = false;             ///< on purpose: --keep-workdir, or for those that --leftovers leave left
+  bool deleted = false;          ///< completely
   std::int64_t files = 0;        ///< deleted: everything that is not a directory
   std::int64_t directories = 0;  ///< deleted, the work directory itself included
   std::int64_t bytes = 0;        ///< allocated blocks freed

@@ -70,6 +70,7 @@ void RunLoop::run() {
   ledger_.note_freed_ports();
   note_cgroup();
   report_.workdir = cleanup_.report();
+  if (report_.workdir && state_.released) report_.workdir->kept = true;
 }
 
 void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {

@@ -73,7 +73,7 @@ void RunLoop::remove_workdir() {
 
 void RunLoop::removed(bool abandoned) {
   cleanup_.finish(abandoned, core::Clock::now());
-  if (const auto workdir = cleanup_.report(); workdir && !workdir->kept) {
+  if (const auto workdir = cleanup_.report(); workdir && workdir->deleted) {
     emit(core::WorkdirEvent{.files = workdir->files, .bytes = workdir->bytes, .duration = workdir->duration});
   }
   if (!abandoned) feed({.kind = core::RunEventKind::removed});

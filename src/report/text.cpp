@@ -160,6 +160,7 @@ void add_leftovers(Lines& lines, const core::TreeReport& tree, core::ArgsShown s
 void add_workdir(Lines& lines, const core::WorkdirReport& workdir) {
   if (workdir.kept) lines.push_back("  kept " + printable(workdir.path));
   Lines block;
+  if (!workdir.kept && !workdir.deleted && workdir.errors.empty()) block.push_back(printable(workdir.path));
   for (const core::WorkdirError& error : workdir.errors) {
     block.push_back(printable(error.path) + " (" + printable(error.errno_name) + ")");
   }

@@ -112,6 +112,10 @@ TEST(ReportText, WarningsAndWhatBecameOfTheWorkDirectory) {
                                         "  warning: no record: disk full\n  warning: second"));
   report.workdir = core::WorkdirReport{.path = "/tmp/w", .kept = true};
   EXPECT_THAT(text_of(report), HasSubstr("\n  kept /tmp/w\n"));
+  report.workdir = core::WorkdirReport{.path = "/tmp/w"};
+  EXPECT_THAT(text_of(report), HasSubstr("\n  not deleted:  /tmp/w\n")) << "it was never begun";
+  report.workdir = core::WorkdirReport{.path = "/tmp/w", .deleted = true};
+  EXPECT_THAT(text_of(report), Not(HasSubstr("/tmp/w")));
 }
 
 TEST(ReportText, ManyWhoStayedAreCountedNotListed) {
