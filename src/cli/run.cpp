@@ -6,7 +6,6 @@
 #include "engine/run_facts.hpp"
 #include "engine/runner.hpp"
 #include "report/json.hpp"
-#include "report/printable.hpp"
 #include "report/record_json.hpp"
 #include "report/text.hpp"
 #include "sys/signals.hpp"
@@ -51,7 +50,7 @@ void explain_no_start(const core::RunReport& report, const core::RunPlan& plan) 
   }
   if (!report.exit || report.exit->kind != core::ExitKind::not_started) return;
   const sys::Error why{.code = report.exit->failed_errno, .operation = report.exit->failed_stage, .subject = {}};
-  say_error("run: \"" + report::printable(report.argv.front()) + "\" was not started: " + why.message());
+  say_error("run: \"" + report.argv.front() + "\" was not started: " + why.message());
 }
 
 }  // namespace
@@ -71,7 +70,7 @@ int run_command(const Invocation& invocation) {
     observer.event = [&](const core::Event& event) {
       const std::string line = report::to_json(event, plan->report_args);
       if (event_output->wanted()) event_output->write(line);
-      if (verbose) say(line);
+      if (verbose) say_as_it_is(line);
     };
   }
   observer.interrupt_hint = [] { say("once more to stop everything"); };

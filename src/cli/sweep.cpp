@@ -129,7 +129,7 @@ std::optional<int> confirm(core::SweepPlan plan) {
   const auto report = sweep(plan);
   if (!report) return refuse(report.error().message());
   if (report->victims.empty()) return std::nullopt;
-  say("sweep: the plan:\n" + report::to_text(*report));
+  say_as_it_is("sweep: the plan:\n" + report::to_text(*report));
   const auto answer = ask("Kill them? [y/N] ");
   if (!answer) return refuse("nobody can be asked: give -y to kill what the --match options find, or -n to see it");
   if (!*answer) return refuse("nothing was done");

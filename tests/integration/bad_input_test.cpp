@@ -129,6 +129,18 @@ INSTANTIATE_TEST_SUITE_P(BadInput, NoCommand,
                                          Args{"run", "--timeout"}, Args{"run", "--name", "x", "--"},
                                          Args{"schema", "nonsense"}));
 
+TEST(BadInput, AValueCannotAttackATerminalOrMakeLinesOfItsOwn) {
+  const std::string value = "\x1b[31mX\nY\xc2\x9b";
+  for (const Args& args : {Args{"run", "--ladder", value, "--", "true"}, Args{"run", "--" + value, "--", "true"},
+                           Args{value}, Args{"run", "--report", "none", "--", value}, Args{"schema", value},
+                           Args{"run", "--registry", "/nonexistent/" + value, "--report", "none", "--", "true"}}) {
+    const Outcome outcome = run({.args = args});
+    EXPECT_THAT(outcome.err, HasSubstr("\\x1b[31mX\\nY\\x9b"));
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    EXPECT_EQ(outcome.err.find('\x1b'), std::string::npos) << outcome.err;
+  }
+}
+
 TEST(BadInput, AReportFileThatCannotBeWrittenIsFoundBeforeTheStart) {
   if (::geteuid() == 0) GTEST_SKIP() << "root can write everywhere";
   TempDir directory;
