@@ -103,7 +103,11 @@ void mention_others(core::SweepReport& report) {
 sys::Result<core::SweepReport> sweep(const core::SweepPlan& plan) {
   std::vector<std::string> warnings;
   auto registries = engine::Registry::open_existing({.chosen = plan.registry}, warnings);
-  if (!registries) return registries.error();
+  if (!registries) {
+    sys::Error error = registries.error();
+    error.operation.insert(0, "cannot ");
+    return error;
+  }
   core::SweepReport report = engine::Sweeper(plan, report::record_codec()).run(registries.take());
   append(report.warnings, warnings);
   if (plan.all_users) {
