@@ -12,6 +12,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace reapctl::cli {
 namespace {
@@ -53,6 +54,17 @@ void explain_no_start(const core::RunReport& report, const core::RunPlan& plan) 
   say_error("run: \"" + report.argv.front() + "\" was not started: " + why.message());
 }
 
+void warn_of_lost_events(const engine::EventOutput& events, std::vector<std::string>& warnings) {
+  if (events.dropped() > 0) {
+    warnings.push_back("--events: " + std::to_string(events.dropped()) +
+                       " events were dropped, nobody read them in time");
+  }
+  if (events.failed() > 0) {
+    const sys::Error why{.code = events.failure(), .operation = "write", .subject = {}};
+    warnings.push_back("--events: " + std::to_string(events.failed()) + " events are lost: cannot " + why.message());
+  }
+}
+
 }  // namespace
 
 int run_command(const Invocation& invocation) {
@@ -83,10 +95,7 @@ int run_command(const Invocation& invocation) {
       observer.event(
           {.at = report.ended_at, .what = core::EndedEvent{.result = report.result, .exit_code = report.exit_code}});
     }
-    if (event_output->dropped() > 0) {
-      report.warnings.push_back("--events: " + std::to_string(event_output->dropped()) +
-                                " events were dropped, nobody read them in time");
-    }
+    warn_of_lost_events(*event_output, report.warnings);
     explain_no_start(report, *plan);
     deliver(report, *plan, *report_output, give_up, shared);
   };

@@ -190,9 +190,23 @@ void EventOutput::write(std::string line) {
   pollfd ready{.fd = fd_.get(), .events = POLLOUT, .revents = 0};
   // A line longer than PIPE_BUF could block on a pipe that is not ours to make non-blocking, or arrive in part.
   const bool fits = regular_ || line.size() <= PIPE_BUF;
-  const bool room = ::poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0;
-  if (!fits || !room || ::write(fd_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+  const bool room = ::poll(&ready, 1, 0) == 1 && (ready.revents & (POLLOUT | POLLERR)) != 0;
+  if (!fits || !room) {
     ++dropped_;
+    return;
+  }
+  std::string_view rest = line;
+  ssize_t written = ::write(fd_.get(), rest.data(), rest.size());
+  // A file takes what there is room for, and says only then why it takes no more.
+  while (regular_ && written >= 0 && static_cast<std::size_t>(written) < rest.size()) {
+    rest.remove_prefix(static_cast<std::size_t>(written));
+    written = ::write(fd_.get(), rest.data(), rest.size());
+  }
+  if (written == static_cast<ssize_t>(rest.size())) return;
+  if (written >= 0 || errno == EAGAIN) {
+    ++dropped_;
+  } else if (++failed_ == 1) {
+    failure_ = errno;
   }
 }
 

@@ -60,12 +60,18 @@ class EventOutput {
   void write(std::string line);
   [[nodiscard]] bool wanted() const { return fd_.valid(); }
   [[nodiscard]] int descriptor() const { return fd_.get(); }
+  /// Those for which there was no room in time.
   [[nodiscard]] int dropped() const { return dropped_; }
+  /// Those that could not be written, and why the first of them could not: an errno.
+  [[nodiscard]] int failed() const { return failed_; }
+  [[nodiscard]] int failure() const { return failure_; }
 
  private:
   sys::UniqueFd fd_;
   bool regular_ = false;
   int dropped_ = 0;
+  int failed_ = 0;
+  int failure_ = 0;
 };
 
 }  // namespace reapctl::engine

@@ -64,6 +64,19 @@ TEST(Forwarding, WhatReapctlRunsIntoItselfIsNotForwarded) {
   }
 }
 
+TEST(Forwarding, EventsThatAFileHasNoRoomForAreNotNewsThemselves) {
+  TempDir directory;
+  write_file(directory / "events", std::string(8192, '\n'));
+  Launch launch = run_of({"--no-guard", "--events", directory / "events"}, {"true"});
+  launch.before_exec = [] {
+    const rlimit limit{.rlim_cur = 8192, .rlim_max = 8192};
+    (void)::setrlimit(RLIMIT_FSIZE, &limit);
+  };
+  const Outcome outcome = run(std::move(launch));
+  EXPECT_EQ(outcome.code(), 0) << outcome.err;
+  EXPECT_EQ(outcome.report["warnings"][0], "--events: 4 events are lost: cannot write: File too large");
+}
+
 TEST(Forwarding, SomeSignalsAreNeverForwarded) {
   Roster roster;
   Reapctl reapctl(

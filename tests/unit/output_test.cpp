@@ -343,7 +343,18 @@ TEST_F(EventOutputTest, AReaderThatIsGoneCostsOnlyTheEvents) {
   auto events = EventOutput::open(to_descriptor(pipe.writer.get())).take();
   pipe.reader.reset();
   events.write("{}");
-  EXPECT_EQ(events.dropped(), 1);
+  EXPECT_EQ(events.dropped(), 0);
+  EXPECT_EQ(events.failed(), 1);
+  EXPECT_EQ(events.failure(), EPIPE);
+}
+
+TEST_F(EventOutputTest, AFullDiskIsNoSlowReader) {
+  auto events = EventOutput::open(to_file("/dev/full")).take();
+  events.write("{}");
+  events.write("{}");
+  EXPECT_EQ(events.dropped(), 0);
+  EXPECT_EQ(events.failed(), 2);
+  EXPECT_EQ(events.failure(), ENOSPC);
 }
 
 TEST_F(EventOutputTest, WhatCannotBeWrittenIsKnownBeforeTheStart) {
