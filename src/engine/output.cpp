@@ -68,10 +68,19 @@ DirectoryAndName split(const std::string& path) {
   return {.directory = path.substr(0, slash + 1), .name = path.substr(slash + 1)};
 }
 
-/// `path`, or what it leads to if it is a symbolic link: the link stays, the file behind it is replaced.
-std::string follow(const std::string& path) {
-  const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
-  return real ? std::string(real.get()) : path;
+/// `path`, or what it leads to if it is a symbolic link: the link stays, the file behind it is replaced, or made.
+std::string follow(std::string path) {
+  constexpr int kMostLinks = 40;  // path_resolution(7)
+  for (int links = 0; links < kMostLinks; ++links) {
+    const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
+    if (real) return real.get();
+    char target[PATH_MAX];
+    const ssize_t length = ::readlink(path.c_str(), target, sizeof target);
+    if (length <= 0) break;
+    const std::string_view next(target, static_cast<std::size_t>(length));
+    path = next.front() == '/' ? std::string(next) : (split(path).directory + "/").append(next);
+  }
+  return path;
 }
 
 }  // namespace
@@ -105,7 +114,7 @@ sys::Result<ReportOutput> ReportOutput::open_file(const std::string& path) {
   } else {
     output.kind_ = Kind::replaced_file;
   }
-  const auto [directory, name] = split(exists ? follow(path) : path);
+  const auto [directory, name] = split(follow(path));
   if (name.empty()) return sys::Error{.code = EISDIR, .operation = "open", .subject = path};
   output.path_ = path;
   output.name_ = name;

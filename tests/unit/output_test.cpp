@@ -269,6 +269,23 @@ TEST_F(ReportOutputTest, AnotherProcessFinishesWhatWasBegun) {
   EXPECT_EQ(received.substr(before - PIPE_BUF), text + "\n");
 }
 
+TEST_F(ReportOutputTest, WhatADanglingLinkLeadsToIsMade) {
+  fs::create_directory(path("elsewhere"));
+  fs::create_symlink("elsewhere/second", path("report"));
+  fs::create_symlink("third", path("elsewhere/second"));
+  EXPECT_EQ(failure(to_file(path("report"))), 0);
+  EXPECT_TRUE(fs::is_symlink(path("report")));
+  EXPECT_TRUE(fs::is_symlink(path("elsewhere/second")));
+  EXPECT_EQ(read_file(path("elsewhere/third")), "{}\n");
+}
+
+TEST_F(ReportOutputTest, ALinkIntoNowhereIsKnownBeforeTheStart) {
+  fs::create_symlink("missing/report", path("report"));
+  EXPECT_EQ(ReportOutput::open(to_file(path("report"))).error().code, ENOENT);
+  fs::create_symlink("circle", path("circle"));
+  EXPECT_EQ(ReportOutput::open(to_file(path("circle"))).error().code, ELOOP);
+}
+
 TEST_F(ReportOutputTest, NothingIsWaitedForWhenTimeIsUp) {
   Pipe pipe;
   (void)pipe.fill();
