@@ -37,7 +37,9 @@ RunLoop::RunLoop(const core::RunPlan& plan, const RunObserver& observer, RunReso
       tree_(tree),
       ledger_(ledger),
       report_(report),
-      cleanup_(plan, resources.workdir, report.warnings) {}
+      cleanup_(plan, resources.workdir, report.warnings) {
+  if (observer_.event) tree_.watch_adoptions();
+}
 
 void RunLoop::begin(core::RunEventKind kind, core::TimePoint at) {
   now_ = main_started_at_ = at;
@@ -253,9 +255,16 @@ void RunLoop::reap_one(pid_t pid) {
   }
   ledger_.note_reaped(*child, now_);
   if (!observer_.event) return;
+  emit_adopted();
   const core::ExitStatus exit = core::exit_status(child->info);
-  emit(core::AdoptedEvent{.pid = pid, .comm = comm});
+  if (!tree_.forget_adopted(pid)) emit(core::AdoptedEvent{.pid = pid, .comm = comm});
   emit(core::ExitedEvent{.pid = pid, .main = false, .code = exit.code, .signal = exit.signal});
+}
+
+void RunLoop::emit_adopted() {
+  for (const core::ProcessStat& process : tree_.take_adopted()) {
+    emit(core::AdoptedEvent{.pid = process.id.pid, .comm = process.comm});
+  }
 }
 
 void RunLoop::main_ended(const sys::ChildEnd& child) {
@@ -274,7 +283,11 @@ void RunLoop::main_ended(const sys::ChildEnd& child) {
   state_.main_alive = false;
   reap_backlog();
   const bool empty = tree_empty();
-  if (!empty) emit(core::LeftEvent{.count = ledger_.note_leftovers(now_)});
+  if (!empty) {
+    const int count = ledger_.note_leftovers(now_);
+    emit_adopted();
+    emit(core::LeftEvent{.count = count});
+  }
   feed({.kind = core::RunEventKind::main_exited, .tree_empty = empty});
 }
 
@@ -334,6 +347,7 @@ void RunLoop::look() {
   report_.stop = core::StopReport{.requested_at = std::chrono::system_clock::now(),
                                   .after = to_millis(now_ - main_started_at_),
                                   .snapshot = ledger_.snapshot()};
+  emit_adopted();
 }
 
 void RunLoop::tell(bool rest) {
@@ -342,6 +356,7 @@ void RunLoop::tell(bool rest) {
   if (!rest) ledger_.close_rung();
   const int told = tree_.tell(rung, plan_.scope, main, rest);
   if (!rest) ledger_.open_rung(core::rung_name(rung), since_stop());
+  emit_adopted();
   if (told > 0) emit(core::RungEvent{.signal_name = core::rung_name(rung), .told = told});
 }
 
@@ -355,6 +370,7 @@ void RunLoop::kill() {
   const core::Census census = tree_.kill(now_);
   if (first) {
     ledger_.open_rung("KILL", since_stop());
+    emit_adopted();
     emit(core::RungEvent{.signal_name = "KILL", .told = tree_.told()});
   }
   feed({.kind = core::RunEventKind::census, .census = census});

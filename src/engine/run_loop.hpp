@@ -112,6 +112,9 @@ class RunLoop {
   void removed(bool abandoned);
   [[nodiscard]] core::Millis since_stop() const;
 
+  /// Tells of those who have become our children, before anything else is told of them.
+  void emit_adopted();
+
   template <class What>
   void emit(What what) const {
     if (observer_.event) observer_.event({.at = std::chrono::system_clock::now(), .what = std::move(what)});

@@ -309,6 +309,24 @@ TEST(Help, GoesToStdout) {
   }
 }
 
+TEST(Events, AnAdoptionIsToldWhenItIsSeen) {
+  TempDir directory;
+  Roster roster;
+  Gate gate;
+  Reapctl reapctl(run_of(
+      {"--events", directory / "events"},
+      misbehave(roster, {"double-fork", "[", "ready=child", "]", "ready=main", "await=" + gate.path(), "exit=0"})));
+  const auto processes = roster.await_roles({"child", "main"});
+  gate.open();
+  EXPECT_EQ(reapctl.wait().code(), 0);
+  std::vector<std::string> order;
+  for (const json& event : lines_of(read_file(directory / "events"))) {
+    const bool of_child = event.value("pid", -1) == processes.at("child").pid;
+    if (of_child || event["event"] == "left" || event["event"] == "rung") order.push_back(event["event"]);
+  }
+  EXPECT_THAT(order, ElementsAre("adopted", "left", "rung", "exited"));
+}
+
 TEST(TextReport, NamesOnlyPortsThatNobodyListensOn) {
   // The command has a listening socket of ours and one of its own.
   const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
