@@ -1,11 +1,14 @@
 #include "engine/guard.hpp"
 
+#include "core/time.hpp"
+#include "engine/remover.hpp"
 #include "sys/children.hpp"
 #include "sys/descriptors.hpp"
 #include "sys/event_loop.hpp"
 #include "sys/pid_fd.hpp"
 #include "sys/signals.hpp"
 
+#include <cassert>
 #include <csignal>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -19,6 +22,8 @@ enum Source : sys::EventLoop::Tag { kSignals, kSupervisorEnded, kMessage };
 
 /// What a busy machine may need beyond --stop-timeout, and what the kernel needs to end a process that was killed.
 constexpr core::Millis kMargin{1000};
+/// How long a supervisor that has left a deletion unfinished may take to end. Threads that do not hang need no time.
+constexpr core::Millis kFarewell{200};
 
 /// Never waits: a supervisor that does not listen is seen to by other means, and a signal that finds the queue full
 /// finds many of its kind in it.
@@ -48,6 +53,14 @@ void GuardLink::tell_of_deadline() const {
   send(socket_.get(), {.kind = GuardMessage::Kind::hurry});
 }
 
+void GuardLink::take_leave() const {
+  send(socket_.get(), {.kind = GuardMessage::Kind::leave});
+}
+
+void GuardLink::tell_output_gone() const {
+  send(socket_.get(), {.kind = GuardMessage::Kind::output_gone});
+}
+
 void GuardLink::wake() const {
   (void)sys::send_signal(pid_fd_.get(), SIGCONT);
 }
@@ -64,7 +77,7 @@ std::optional<core::TimePoint> Guard::next_check(const SharedPage& page) const {
   switch (patience_) {
     case Patience::in_time: break;
     case Patience::a_little_more:
-    case Patience::killed: return next_step_;
+    case Patience::ending: return next_step_;
     case Patience::over: return std::nullopt;
   }
   const auto deadline = page.stop_deadline();
@@ -81,9 +94,9 @@ void Guard::check(const SharedPage& page) {
     case Patience::in_time: patience_ = Patience::a_little_more; break;
     case Patience::a_little_more:
       (void)sys::send_signal(pid_fd_.get(), SIGKILL);  // he is our child and has our rights
-      patience_ = Patience::killed;
+      patience_ = Patience::ending;
       break;
-    case Patience::killed: patience_ = Patience::over; break;
+    case Patience::ending: patience_ = Patience::over; break;
     case Patience::over: break;
   }
 }
@@ -97,14 +110,16 @@ void Guard::pass_on(const signalfd_siginfo& info) const {
   if (sys::is_stopped(supervisor_)) (void)sys::send_signal(pid_fd_.get(), SIGCONT);
 }
 
-bool Guard::on_message() const {
+/// Nothing at the end of the connection.
+std::optional<GuardMessage::Kind> Guard::on_message(const GuardOrders& orders) const {
   const auto message = receive_from(socket_.get());
-  if (!message) return false;
+  if (!message) return std::nullopt;
   if (message->kind == GuardMessage::Kind::stop) {
     sys::stop_self();
     send(socket_.get(), {.kind = GuardMessage::Kind::resumed});
   }
-  return true;
+  if (message->kind == GuardMessage::Kind::output_gone) orders.output_gone();
+  return message->kind;
 }
 
 sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep, const GuardOrders& orders) {
@@ -127,15 +142,21 @@ sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep
     } else if (source == kSignals) {
       if (const auto info = sys::next_signal(signal_fd->get())) on_signal(*info, orders);
     } else if (source == kMessage) {
-      if (!on_message()) loop->remove(socket_.get());  // its other end is closed: he is about to end
+      const auto kind = on_message(orders);
+      if (!kind) loop->remove(socket_.get());  // its other end is closed: he is about to end
+      // A thread that hangs in the kernel keeps its process from ending, be it killed. The run does not wait for it.
+      if (kind == GuardMessage::Kind::leave) {
+        patience_ = Patience::ending;
+        next_step_ = core::Clock::now() + kFarewell;
+      }
     } else if (source == kSupervisorEnded) {
-      break;
+      if (patience_ == Patience::in_time) {
+        sys::wait_and_reap(supervisor_);
+      } else {
+        (void)sys::reap(supervisor_);  // whoever holds him may be the one who has to reap him first
+      }
+      return page.done.load() ? WatchEnd::supervisor_done : WatchEnd::supervisor_died;
     }
-  }
-  if (patience_ == Patience::in_time) {
-    sys::wait_and_reap(supervisor_);
-  } else {
-    (void)sys::reap(supervisor_);  // whoever holds him may be the one who has to reap him first
   }
   return page.done.load() ? WatchEnd::supervisor_done : WatchEnd::supervisor_died;
 }
@@ -148,6 +169,7 @@ sys::Result<GuardedFork> fork_supervisor() {
   const pid_t guard = ::getpid();
   auto guard_fd = sys::open_pid_fd(guard);
   if (!guard_fd) return guard_fd.error();
+  assert(!removal_threads_exist());
   const pid_t supervisor = ::fork();
   if (supervisor < 0) return sys::last_error("fork");
   GuardedFork sides;

@@ -20,10 +20,12 @@ namespace reapctl::engine {
 /// What guard and supervisor say to each other, one message a record.
 struct GuardMessage {
   enum class Kind : int {
-    signal,   ///< guard: this signal was sent to me
-    resumed,  ///< guard: I have been continued after `stop`, or nothing stopped me
-    stop,     ///< supervisor: the command has stopped, stop as well, the shell is waiting for it
-    hurry,    ///< supervisor: the shared page has a deadline now by which I shall have ended
+    signal,       ///< guard: this signal was sent to me
+    resumed,      ///< guard: I have been continued after `stop`, or nothing stopped me
+    stop,         ///< supervisor: the command has stopped, stop as well, the shell is waiting for it
+    hurry,        ///< supervisor: the shared page has a deadline now by which I shall have ended
+    output_gone,  ///< supervisor: nobody reads the output any more, let go of the pipe
+    leave,        ///< supervisor: all is done, but a thread of mine may hang in the kernel
   };
   Kind kind = Kind::signal;
   signalfd_siginfo signal{};
@@ -40,6 +42,9 @@ class GuardLink {
   [[nodiscard]] std::optional<GuardMessage> receive() const;
   void ask_to_stop() const;
   void tell_of_deadline() const;
+  void tell_output_gone() const;
+  /// The guard need not wait until this process has ended.
+  void take_leave() const;
   /// A guard that the command has stopped could not pass on the exit status.
   void wake() const;
   [[nodiscard]] pid_t pid() const { return pid_; }
@@ -53,10 +58,12 @@ class GuardLink {
 /// How the guard's watch ended. A supervisor that cannot even be killed counts as dead: he runs no more.
 enum class WatchEnd { supervisor_done, supervisor_died };
 
-/// What the guard must know to see that the supervisor hangs (held by a debugger, in uninterruptible sleep).
+/// What the guard does for the run, and must know to see that the supervisor hangs (held by a debugger, in
+/// uninterruptible sleep).
 struct GuardOrders {
   std::optional<core::Millis> stop_timeout;                     ///< without it a stop may take as long as it likes
   std::function<bool(const signalfd_siginfo&)> asks_to_stop{};  ///< whether that signal starts the ladder
+  std::function<void()> output_gone{};                          ///< called when the supervisor says so
 };
 
 /// The guard's side.
@@ -65,17 +72,17 @@ class Guard {
   Guard(pid_t supervisor, sys::UniqueFd pid_fd, sys::UniqueFd socket)
       : supervisor_(supervisor), pid_fd_(std::move(pid_fd)), socket_(std::move(socket)) {}
 
-  /// Passes signals on until the supervisor has ended, and reaps it. One that is still there when --stop-timeout is
-  /// over is given another second and then killed; if even that does not end it within a second, it is left to itself.
-  /// Lets go of all descriptors but `keep`, its own, and stderr.
+  /// Passes signals on until the supervisor has ended, and reaps it, unless it is done but for a thread that hangs. One
+  /// that is still there when --stop-timeout is over is given another second and then killed; if even that does not end
+  /// it within a second, it is left to itself. Lets go of all descriptors but `keep`, its own, and stderr.
   [[nodiscard]] sys::Result<WatchEnd> watch(const SharedPage& page, std::vector<int> keep, const GuardOrders& orders);
 
  private:
-  enum class Patience { in_time, a_little_more, killed, over };
+  enum class Patience { in_time, a_little_more, ending, over };
 
   void on_signal(const signalfd_siginfo& info, const GuardOrders& orders);
   void pass_on(const signalfd_siginfo& info) const;
-  [[nodiscard]] bool on_message() const;
+  [[nodiscard]] std::optional<GuardMessage::Kind> on_message(const GuardOrders& orders) const;
   [[nodiscard]] std::optional<core::TimePoint> next_check(const SharedPage& page) const;
   void check(const SharedPage& page);
 
