@@ -8,7 +8,6 @@
 #include "engine/run_facts.hpp"
 #include "engine/runner.hpp"
 #include "report/json.hpp"
-#include "report/printable.hpp"
 #include "report/record_json.hpp"
 #include "report/text.hpp"
 #include "sys/signals.hpp"
@@ -71,11 +70,22 @@ void explain_no_start(const core::RunReport& report, const core::RunPlan& plan) 
   if (plan.quiet_on_success) return;
   if (plan.report.descriptor == 2 && plan.report_format == core::ReportFormat::text) return;
   if (report.result == core::RunResult::overlap && plan.report.kind != core::OutputTarget::Kind::none) {
-    say("run: " + report::printable(report.warnings.back()));
+    say("run: " + report.warnings.back());
   }
   if (!report.exit || report.exit->kind != core::ExitKind::not_started) return;
   const sys::Error why{.code = report.exit->failed_errno, .operation = report.exit->failed_stage, .subject = {}};
-  say_error("run: \"" + report::printable(report.argv.front()) + "\" was not started: " + why.message());
+  say_error("run: \"" + report.argv.front() + "\" was not started: " + why.message());
+}
+
+void warn_of_lost_events(const engine::EventOutput& events, std::vector<std::string>& warnings) {
+  if (events.dropped() > 0) {
+    warnings.push_back("--events: " + std::to_string(events.dropped()) +
+                       " events were dropped, nobody read them in time");
+  }
+  if (events.failed() > 0) {
+    const sys::Error why{.code = events.failure(), .operation = "write", .subject = {}};
+    warnings.push_back("--events: " + std::to_string(events.failed()) + " events are lost: cannot " + why.message());
+  }
 }
 
 }  // namespace
@@ -105,7 +115,7 @@ int run_command(const Invocation& invocation) {
       if (event_output->wanted()) event_output->write(line);
       if (!verbose) return;
       progress.show("");
-      say(line);
+      say_as_it_is(line);
     };
   }
   observer.interrupt_hint = [] { say("once more to stop everything"); };
@@ -123,10 +133,7 @@ int run_command(const Invocation& invocation) {
       observer.event(
           {.at = report.ended_at, .what = core::EndedEvent{.result = report.result, .exit_code = report.exit_code}});
     }
-    if (event_output->dropped() > 0) {
-      report.warnings.push_back("--events: " + std::to_string(event_output->dropped()) +
-                                " events were dropped, nobody read them in time");
-    }
+    warn_of_lost_events(*event_output, report.warnings);
     explain_no_start(report, *plan);
     if (!held) {
       deliver(report, *plan, *report_output, give_up, shared);

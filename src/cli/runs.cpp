@@ -54,7 +54,7 @@ std::vector<engine::Registry> registries_to_read(const GivenOptions& given, std:
   if (!directory) throw BadOption{directory.error().operation};
   if (directory->empty() && ::geteuid() == 0) return engine::Registry::open_of_all_users({}, warnings);
   auto registries = engine::Registry::open_existing({.chosen = *directory}, warnings);
-  if (!registries) throw BadOption{registries.error().message()};
+  if (!registries) throw BadOption{"cannot " + registries.error().message()};
   return registries.take();
 }
 
