@@ -33,7 +33,12 @@ _reapctl_options() { # [COMMAND]
       --workdir-use=cwd|tmp|cwd,tmp
       --keep-workdir=never|on-failure|always
       --remove=FILE
+      --quiet-on-success -q
       --name=NAME:[a-z]+
+      --lock=LOCK
+      --on-overlap=skip|wait|fail|kill
+      --splay=DUR
+      --tail=SIZE
       --report=stderr|stdout|none|fd:|FILE
       --report-format=json|text
       --report-args=redacted|full|none
@@ -106,7 +111,7 @@ _reapctl_value() { # ALTERNATIVES
     alternative=${rest%%|*}
     rest=${rest#*|}
     case $alternative in
-      DUR | PORT | ASSIGNMENT) ;;
+      DUR | SIZE | PORT | LOCK | ASSIGNMENT) ;;
       DIR) _filedir -d ;;
       FILE) _filedir ;;
       USER) mapfile -t -O "${#values[@]}" values < <(compgen -u) ;;

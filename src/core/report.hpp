@@ -145,6 +145,14 @@ struct WorkdirReport {
   int errors_total = 0;
 };
 
+/// What the command wrote, with --tail.
+struct OutputReport {
+  std::string stdout_tail;
+  std::string stderr_tail;
+  std::int64_t stdout_bytes = 0;  ///< all of it
+  std::int64_t stderr_bytes = 0;
+};
+
 /// The cgroup of a run; a figure is nullopt where its controller is not delegated.
 struct CgroupReport {
   std::string path;
@@ -181,6 +189,7 @@ struct RunReport {
   std::optional<CgroupReport> cgroup;  ///< nullopt: the mode is "subreaper"
   std::optional<WorkdirReport> workdir;
   LoopReport loop;
+  std::optional<OutputReport> output;
   std::vector<std::string> warnings;
 };
 

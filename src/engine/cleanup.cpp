@@ -22,6 +22,12 @@ int Cleanup::start(bool succeeded, core::TimePoint now) {
   kept_ = keep(succeeded);
   if (!workdir_ || kept_) return -1;
   started_at_ = now;
+  // Most directories are empty at the end, and a thread costs more than rmdir. If the file system makes us wait here,
+  // we would have waited for the thread as well: nothing is alive, and only --stop-timeout could end it.
+  if (!plan_.rules.stop_timeout) {
+    stats_ = remove_if_empty(workdir_->base.get(), workdir_->name, workdir_->directory.get(), workdir_->identity);
+    if (stats_) return -1;
+  }
   workdir_->directory.reset();
   auto job = RemovalJob::start(std::move(workdir_->base), workdir_->name, workdir_->identity);
   if (!job) {

@@ -1,11 +1,14 @@
 #include "engine/guard.hpp"
 
+#include "core/time.hpp"
+#include "engine/remover.hpp"
 #include "sys/children.hpp"
 #include "sys/descriptors.hpp"
 #include "sys/event_loop.hpp"
 #include "sys/pid_fd.hpp"
 #include "sys/signals.hpp"
 
+#include <cassert>
 #include <csignal>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -16,6 +19,9 @@ namespace reapctl::engine {
 namespace {
 
 enum Source : sys::EventLoop::Tag { kSignals, kSupervisorEnded, kMessage };
+
+/// How long a supervisor that has left a deletion unfinished may take to end. Threads that do not hang need no time.
+constexpr core::Millis kFarewell{200};
 
 /// Never waits: a supervisor that does not listen is seen to by other means, and a signal that finds the queue full
 /// finds many of its kind in it.
@@ -41,6 +47,14 @@ void GuardLink::ask_to_stop() const {
   send(socket_.get(), {.kind = GuardMessage::Kind::stop});
 }
 
+void GuardLink::take_leave() const {
+  send(socket_.get(), {.kind = GuardMessage::Kind::leave});
+}
+
+void GuardLink::tell_output_gone() const {
+  send(socket_.get(), {.kind = GuardMessage::Kind::output_gone});
+}
+
 void GuardLink::wake() const {
   (void)sys::send_signal(pid_fd_.get(), SIGCONT);
 }
@@ -54,17 +68,20 @@ void Guard::pass_on(const signalfd_siginfo& info) const {
   if (sys::is_stopped(supervisor_)) (void)sys::send_signal(pid_fd_.get(), SIGCONT);
 }
 
-bool Guard::on_message() const {
+/// Nothing at the end of the connection.
+std::optional<GuardMessage::Kind> Guard::on_message(const std::function<void()>& output_gone) const {
   const auto message = receive_from(socket_.get());
-  if (!message) return false;
+  if (!message) return std::nullopt;
   if (message->kind == GuardMessage::Kind::stop) {
     sys::stop_self();
     send(socket_.get(), {.kind = GuardMessage::Kind::resumed});
   }
-  return true;
+  if (message->kind == GuardMessage::Kind::output_gone) output_gone();
+  return message->kind;
 }
 
-sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep) {
+sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep,
+                                   const std::function<void()>& output_gone) {
   auto loop = sys::EventLoop::create();
   if (!loop) return loop.error();
   auto signal_fd = sys::open_signal_fd();
@@ -77,18 +94,22 @@ sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep
   keep.push_back(loop->epoll_fd());
   (void)sys::release_inherited(std::move(keep), loop->epoll_fd());  // the supervisor fails likewise, and says so
   (void)!::chdir("/");
-  while (true) {
-    const auto source = loop->wait(std::nullopt);
+  std::optional<core::TimePoint> patience;
+  while (!patience || core::Clock::now() < *patience) {
+    const auto source = loop->wait(patience);
     if (source == kSignals) {
       if (const auto info = sys::next_signal(signal_fd->get())) pass_on(*info);
     } else if (source == kMessage) {
-      if (!on_message()) loop->remove(socket_.get());  // its other end is closed: he is about to end
+      const auto kind = on_message(output_gone);
+      if (!kind) loop->remove(socket_.get());  // its other end is closed: he is about to end
+      // A thread that hangs in the kernel keeps its process from ending, be it killed. The run does not wait for it.
+      if (kind == GuardMessage::Kind::leave) patience = core::Clock::now() + kFarewell;
     } else if (source == kSupervisorEnded) {
-      break;
+      sys::wait_and_reap(supervisor_);
+      return page.done.load() ? WatchEnd::supervisor_done : WatchEnd::supervisor_died;
     }
   }
-  sys::wait_and_reap(supervisor_);
-  return page.done.load() ? WatchEnd::supervisor_done : WatchEnd::supervisor_died;
+  return WatchEnd::supervisor_done;
 }
 
 sys::Result<GuardedFork> fork_supervisor() {
@@ -99,6 +120,7 @@ sys::Result<GuardedFork> fork_supervisor() {
   const pid_t guard = ::getpid();
   auto guard_fd = sys::open_pid_fd(guard);
   if (!guard_fd) return guard_fd.error();
+  assert(!removal_threads_exist());
   const pid_t supervisor = ::fork();
   if (supervisor < 0) return sys::last_error("fork");
   GuardedFork sides;

@@ -1,10 +1,12 @@
 #include "engine/leftovers.hpp"
 
+#include "core/removal_display.hpp"
 #include "engine/remover.hpp"
 #include "engine/run_cgroup.hpp"
 #include "sys/directory.hpp"
 #include "sys/unique_fd.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
@@ -39,8 +41,10 @@ DirectoryIdentity identity_of(const core::WorkdirOnRecord::Identity& recorded) {
 
 class LeftoverRemoval {
  public:
-  LeftoverRemoval(const core::RunRecord& record, bool same_mounts, core::TimePoint deadline)
-      : record_(record), same_mounts_(same_mounts), deadline_(deadline) {}
+  using Progress = std::function<void(std::string_view line)>;
+
+  LeftoverRemoval(const core::RunRecord& record, bool same_mounts, core::TimePoint deadline, const Progress& progress)
+      : record_(record), same_mounts_(same_mounts), deadline_(deadline), progress_(progress) {}
 
   LeftoversRemoved run() {
     if (record_.cgroup) cgroup(record_.cgroup->path);
@@ -105,9 +109,7 @@ class LeftoverRemoval {
       problem("cannot " + job.error().message());
       return;
     }
-    pollfd done{.fd = job->completion_fd(), .events = POLLIN, .revents = 0};
-    const auto left = std::chrono::ceil<core::Millis>(deadline_ - core::Clock::now());
-    const bool ended = ::poll(&done, 1, static_cast<int>(std::max(left, core::Millis(0)).count())) == 1;
+    const bool ended = wait_for(*job);
     const RemovalStats stats = ended ? job->take_result() : job->abandon();
     if (!stats.errors.empty() && stats.errors.front().errno_name == "ESTALE") {
       remark(workdir.path + " is another directory now: left alone");
@@ -123,6 +125,21 @@ class LeftoverRemoval {
     if (stats.complete) return;
     problem(workdir.path + (ended ? " could not be deleted completely" : " took too long to delete") +
             (stats.errors.empty() ? "" : ": " + stats.errors.front().path + " " + stats.errors.front().errno_name));
+  }
+
+  /// False when the deadline comes first.
+  [[nodiscard]] bool wait_for(const RemovalJob& job) const {
+    pollfd done{.fd = job.completion_fd(), .events = POLLIN, .revents = 0};
+    core::TimePoint now = core::Clock::now();
+    core::RemovalDisplay display(now);
+    do {
+      const auto left = std::chrono::ceil<core::Millis>(std::min(deadline_, display.next()) - now);
+      (void)::poll(&done, 1, static_cast<int>(std::max(left, core::Millis(0)).count()));
+      now = core::Clock::now();
+      if (const auto line = display.line(now, job.counts().files)) progress_(*line);
+    } while (done.revents == 0 && now < deadline_);
+    progress_("");
+    return done.revents != 0;
   }
 
   void remove(const core::RemoveOnRecord& recorded) {
@@ -147,13 +164,15 @@ class LeftoverRemoval {
   const core::RunRecord& record_;
   bool same_mounts_;
   core::TimePoint deadline_;
+  const Progress& progress_;
   LeftoversRemoved result_;
 };
 
 }  // namespace
 
-LeftoversRemoved remove_leftovers(const core::RunRecord& record, bool same_mounts, core::TimePoint deadline) {
-  return LeftoverRemoval(record, same_mounts, deadline).run();
+LeftoversRemoved remove_leftovers(const core::RunRecord& record, bool same_mounts, core::TimePoint deadline,
+                                  const std::function<void(std::string_view line)>& progress) {
+  return LeftoverRemoval(record, same_mounts, deadline, progress).run();
 }
 
 WorkdirSize measure_workdir(const core::RunRecord& record) {

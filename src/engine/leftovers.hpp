@@ -5,7 +5,9 @@
 #include "core/time.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 /// What a dead run leaves on disk, by its record. Everything here is done with the rights of this process, which must
@@ -20,9 +22,10 @@ struct LeftoversRemoved {
 
 /// Removes the cgroup, deletes the work directory and the --remove paths, as far as they are provably those of the
 /// record: the directories by their name and identity, a path by the identity of the directory it is in. Gives up at
-/// `deadline`.
+/// `deadline`. Tells `progress` when it takes long, as RunObserver::removal_progress.
 [[nodiscard]] LeftoversRemoved remove_leftovers(const core::RunRecord& record, bool same_mounts,
-                                                core::TimePoint deadline);
+                                                core::TimePoint deadline,
+                                                const std::function<void(std::string_view line)>& progress);
 
 struct WorkdirSize {
   bool there = false;  ///< it is the one on record

@@ -15,26 +15,6 @@
 namespace reapctl::engine {
 namespace {
 
-/// Writes all of `text`, at most PIPE_BUF bytes at a time: poll(2) promises room for no more, and the descriptor may
-/// be somebody else's and blocking.
-sys::Result<void> write_stream(int fd, std::string_view text, const GiveUp& give_up, SharedReport* shared) {
-  while (!text.empty()) {
-    pollfd ready[2] = {{.fd = fd, .events = POLLOUT, .revents = 0}, {.fd = give_up.fd, .events = POLLIN, .revents = 0}};
-    if (::poll(ready, 2, -1) < 0 && errno != EINTR) return sys::last_error("poll");
-    if (ready[0].revents == 0) {
-      if (ready[1].revents != 0 && give_up.asked())
-        return sys::Error{.code = EINTR, .operation = "write", .subject = {}};
-      continue;
-    }
-    const ssize_t written = ::write(fd, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
-    if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    if (written < 0) return sys::last_error("write");
-    text.remove_prefix(static_cast<std::size_t>(written));
-    if (shared != nullptr) shared->advance(static_cast<std::size_t>(written));
-  }
-  return {};
-}
-
 /// A descriptor of our own for an inherited one. From 3 on the command does not get it: whoever reads the report
 /// or the events sees their end when we are done.
 sys::Result<sys::UniqueFd> take_over(int fd) {
@@ -61,6 +41,26 @@ std::string follow(const std::string& path) {
 }
 
 }  // namespace
+
+/// At most PIPE_BUF bytes at a time: poll(2) promises room for no more, and the descriptor may be somebody else's and
+/// blocking.
+sys::Result<void> write_patiently(int fd, std::string_view text, const GiveUp& give_up, SharedReport* shared) {
+  while (!text.empty()) {
+    pollfd ready[2] = {{.fd = fd, .events = POLLOUT, .revents = 0}, {.fd = give_up.fd, .events = POLLIN, .revents = 0}};
+    if (::poll(ready, 2, -1) < 0 && errno != EINTR) return sys::last_error("poll");
+    if (ready[0].revents == 0) {
+      if (ready[1].revents != 0 && give_up.asked())
+        return sys::Error{.code = EINTR, .operation = "write", .subject = {}};
+      continue;
+    }
+    const ssize_t written = ::write(fd, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+    if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (written < 0) return sys::last_error("write");
+    text.remove_prefix(static_cast<std::size_t>(written));
+    if (shared != nullptr) shared->advance(static_cast<std::size_t>(written));
+  }
+  return {};
+}
 
 sys::Result<ReportOutput> ReportOutput::open(const core::OutputTarget& target) {
   switch (target.kind) {
@@ -118,7 +118,7 @@ sys::Result<void> ReportOutput::resume(SharedReport& shared, const GiveUp& give_
 sys::Result<void> ReportOutput::put(std::string_view text, const GiveUp& give_up, SharedReport* shared) {
   switch (kind_) {
     case Kind::nowhere: return {};
-    case Kind::stream: return write_stream(fd_.get(), text, give_up, shared);
+    case Kind::stream: return write_patiently(fd_.get(), text, give_up, shared);
     case Kind::replaced_file: {
       auto replaced = replace(text);
       if (replaced && shared != nullptr) shared->advance(text.size());
@@ -128,7 +128,7 @@ sys::Result<void> ReportOutput::put(std::string_view text, const GiveUp& give_up
   }
   const sys::UniqueFd fifo(::openat(fd_.get(), name_.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
   if (!fifo.valid()) return sys::last_error("open", path_);
-  return write_stream(fifo.get(), text, give_up, shared);
+  return write_patiently(fifo.get(), text, give_up, shared);
 }
 
 /// Writes a new file beside the old one and renames it over: a reader sees the old report or the whole new one.
@@ -139,7 +139,7 @@ sys::Result<void> ReportOutput::replace(std::string_view text) const {
   const sys::UniqueFd file(
       ::openat(fd_.get(), fresh_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
   if (!file.valid()) return sys::last_error("write", path_);
-  sys::Result<void> written = write_stream(file.get(), text, {}, nullptr);
+  sys::Result<void> written = write_patiently(file.get(), text, {}, nullptr);
   if (written && exists && ::fchmod(file.get(), old.st_mode & 07777U) != 0)
     written = sys::last_error("set the mode of", path_);
   if (written && ::renameat(fd_.get(), fresh_.c_str(), fd_.get(), name_.c_str()) != 0) {

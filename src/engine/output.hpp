@@ -18,6 +18,11 @@ struct GiveUp {
   std::function<bool()> asked;  ///< called when `fd` is readable, to read from it: whether that was a request to stop
 };
 
+/// Writes all of `text`. Waits for a slow reader until `give_up` says otherwise: error EINTR. Counts in `shared`, if
+/// there is one, how far it has come.
+[[nodiscard]] sys::Result<void> write_patiently(int fd, std::string_view text, const GiveUp& give_up,
+                                                SharedReport* shared);
+
 /// Where a report goes. Opened before anything is started, so that a place that cannot be written is known then.
 /// A regular file is only replaced at the end, in one step; anything else is opened at once.
 class ReportOutput {

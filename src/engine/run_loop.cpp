@@ -60,7 +60,7 @@ void RunLoop::run() {
   while (state_.phase != core::RunPhase::finished) {
     // Nobody sends word of the children that a bounded drain has left: SIGCHLD came once for all of them.
     const bool reap_on = unreaped_;
-    const auto source = resources_.loop.wait(reap_on ? now_ : core::next_deadline(state_));
+    const auto source = resources_.loop.wait(reap_on ? now_ : next_wakeup());
     now_ = core::Clock::now();
     handle(source);
     if (reap_on) reap();
@@ -76,6 +76,11 @@ void RunLoop::run() {
 void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
   if (!source) {
     feed({.kind = core::RunEventKind::tick});
+    show_progress();
+    return;
+  }
+  if (*source >= kOutput) {
+    on_output(*source);
     return;
   }
   switch (static_cast<Source>(*source)) {
@@ -94,7 +99,13 @@ void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
     case kCgroupChanged: on_cgroup_changed(); break;
     case kCgroupRemoval: remove_cgroup(); break;
     case kRemoval: removed(false); break;
+    case kOutput: break;
   }
+}
+
+/// The pipe of a reader who is gone breaks for the command when both of us have let go of it.
+void RunLoop::on_output(sys::EventLoop::Tag tag) {
+  if (resources_.pump->handle(resources_.loop, tag) && resources_.guard) resources_.guard->tell_output_gone();
 }
 
 // --- signals
@@ -115,7 +126,9 @@ void RunLoop::on_guard_message() {
   switch (message->kind) {
     case GuardMessage::Kind::signal: on_signal(message->signal); break;
     case GuardMessage::Kind::resumed: continue_main(); break;
-    case GuardMessage::Kind::stop: break;  // ours to send
+    case GuardMessage::Kind::stop:
+    case GuardMessage::Kind::output_gone:
+    case GuardMessage::Kind::leave: break;  // ours to send
   }
 }
 

@@ -198,7 +198,7 @@ void Sweeper::clean_up(SweepTarget& target) {
     target.reason = counted(target.unjudged, "could not be judged");
   } else {
     LeftoversRemoved removed = remove_leftovers(record, record.mount_namespace == cases_.here.mount_namespace,
-                                                core::Clock::now() + plan_.stop_timeout);
+                                                core::Clock::now() + plan_.stop_timeout, progress_);
     std::move(removed.items.begin(), removed.items.end(), std::back_inserter(report_.removed));
     std::move(removed.remarks.begin(), removed.remarks.end(), std::back_inserter(report_.warnings));
     target.reason = removed.problem;

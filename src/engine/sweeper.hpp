@@ -9,8 +9,10 @@
 #include "proc/listening.hpp"
 #include "proc/proc_fs.hpp"
 
+#include <functional>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 namespace reapctl::engine {
@@ -20,7 +22,11 @@ namespace reapctl::engine {
 /// first thing that would change anything.
 class Sweeper {
  public:
-  Sweeper(const core::SweepPlan& plan, const core::RecordCodec& codec) : plan_(plan), codec_(codec) {}
+  using Progress = std::function<void(std::string_view line)>;
+
+  /// `progress`: as RunObserver::removal_progress.
+  Sweeper(const core::SweepPlan& plan, const core::RecordCodec& codec, const Progress& progress)
+      : plan_(plan), codec_(codec), progress_(progress) {}
 
   [[nodiscard]] core::SweepReport run(std::vector<Registry> registries);
 
@@ -39,6 +45,7 @@ class Sweeper {
 
   const core::SweepPlan& plan_;
   const core::RecordCodec& codec_;
+  const Progress& progress_;
   const proc::ProcFs proc_;
   RunCases cases_;
   std::vector<SweepTarget> targets_;

@@ -43,7 +43,10 @@ void Tree::own(pid_t main) {
 }
 
 std::vector<core::ProcessStat> Tree::living() {
-  std::vector<core::ProcessStat> processes = proc_.descendants(::getpid()).processes;
+  // In a storm thousands of zombies would be looked at to find the few who live, and the cgroup lists those alone.
+  // Whoever has left it is found when the storm is over.
+  std::vector<core::ProcessStat> processes;
+  if (cgroup_ == nullptr || !in_storm()) processes = proc_.descendants(::getpid()).processes;
   const std::set<pid_t> members = cgroup_ != nullptr ? add_members(processes) : std::set<pid_t>();
   if (has_strangers_) leave_out_strangers(processes, members);
   std::erase_if(processes, [](const core::ProcessStat& process) { return !is_alive(process); });
@@ -71,6 +74,11 @@ std::set<pid_t> Tree::add_members(std::vector<core::ProcessStat>& processes) con
     if (members.contains(process.id.pid)) processes.push_back(std::move(process));
   }
   return members;
+}
+
+bool Tree::in_storm() const {
+  const auto children = proc_.children(::getpid());
+  return children && children->size() > kStorm;
 }
 
 bool Tree::may_have_somebody() const {
@@ -133,8 +141,7 @@ int Tree::tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> m
 
 void Tree::note_whom_the_kill_finds() {
   told_.clear();
-  const auto children = proc_.children(::getpid());
-  if (children && children->size() > kStorm) return;
+  if (in_storm()) return;
   for (const core::ProcessStat& process : living()) told_.insert(process.id);
 }
 

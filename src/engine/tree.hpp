@@ -87,6 +87,7 @@ class Tree {
   [[nodiscard]] int told() const { return static_cast<int>(told_.size()); }
 
  private:
+  [[nodiscard]] bool in_storm() const;
   std::set<pid_t> add_members(std::vector<core::ProcessStat>& processes) const;
   void leave_out_strangers(std::vector<core::ProcessStat>& processes, const std::set<pid_t>& members);
   /// Those that the first kill by pid ends are dead before the closer look behind it could count them.

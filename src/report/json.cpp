@@ -179,6 +179,18 @@ Json tree_value(const core::RunReport& report, core::ArgsShown shown) {
   });
 }
 
+Json to_value(const core::OutputReport& output) {
+  const bool truncated = output.stdout_bytes > static_cast<std::int64_t>(output.stdout_tail.size()) ||
+                         output.stderr_bytes > static_cast<std::int64_t>(output.stderr_tail.size());
+  return object({
+      {"stdout_tail", output.stdout_tail},
+      {"stderr_tail", output.stderr_tail},
+      {"stdout_bytes", output.stdout_bytes},
+      {"stderr_bytes", output.stderr_bytes},
+      {"truncated", truncated},
+  });
+}
+
 Json to_value(const core::WorkdirReport& workdir) {
   Json errors = Json::array();
   for (const core::WorkdirError& error : capped(workdir.errors)) {
@@ -225,7 +237,7 @@ std::string to_json(const core::RunReport& report, core::ArgsShown shown) {
                               {"cgroup", report.cgroup ? to_value(*report.cgroup) : Json(nullptr)}})},
       {"workdir", report.workdir ? to_value(*report.workdir) : Json(nullptr)},
       {"loop", object({{"max_stall_us", report.loop.max_stall_us}, {"wakeups", report.loop.wakeups}})},
-      {"output", nullptr},
+      {"output", report.output ? to_value(*report.output) : Json(nullptr)},
       {"warnings", report.warnings},
   });
   return one_line(json);

@@ -173,7 +173,7 @@ const std::map<std::string, std::string> kShown = {
     {"reapctl schema report > report.schema.json", ""},
     {"reapctl run --report none -- ./server --port 8000 &", "this is check-server http://localhost:8000/"},
     {"reapctl run -t 10m --report-format text -- pytest -n 4", "exit 0"},
-    {"reapctl run -t 4m --name sync --report sync.json -- sync-mail", "this is sync-mail"},
+    {"reapctl run -q -t 4m --lock sync --report sync.json -- sync-mail", ""},
     {"reapctl run --ladder HUP:1s,TERM:10s,KILL --report none -- backup", "this is backup"},
     {"reapctl run --workdir-use cwd,tmp --keep-workdir on-failure -- make test", "\"result\":\"success\""},
     {"reapctl run --die-with parent --report none -- worker", "this is worker"},

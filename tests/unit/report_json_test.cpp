@@ -100,7 +100,7 @@ TEST(ReportJson, TellsLeftoversSurvivorsAndTheWorkDirectory) {
             R"({"pid":9,"comm":"dd","state":"D","wchan":"nfs_wait","reason":"does not wake up"})");
   EXPECT_EQ(
       json["containment"].dump(),
-      R"({"mode":"cgroup","guard":false,"why":"asked for","cgroup":{"path":"/sys/fs/cgroup/reapctl-C71E","memory_peak_bytes":4096,"cpu_usage_us":null,"oom_kills":1}})");
+      R"({"mode":"cgroup","guard":true,"why":"asked for","cgroup":{"path":"/sys/fs/cgroup/reapctl-C71E","memory_peak_bytes":4096,"cpu_usage_us":null,"oom_kills":1}})");
   EXPECT_EQ(json["workdir"]["errors"].dump(), R"([{"path":"/tmp/reapctl-C71E/x","errno_name":"EBUSY"}])");
   EXPECT_EQ(json["stop"]["signal_name"], "TERM");
   EXPECT_EQ(json["stop"]["sender_pid"], 1);
