@@ -24,7 +24,7 @@ constexpr std::array kShowRows = {
     kJson};
 constexpr std::array kStopRows = {
     OptionRow{"name", 0, "NAME", kWhich, "All active runs of that name", false},
-    OptionRow{"stop-timeout", 0, "DUR", kWhich, "Wait no longer than this [as long as the ladders take]", false}};
+    OptionRow{"stop-timeout", 0, "DUR", kWhich, "Wait no longer than this [what the ladder takes and 1m]", false}};
 
 constexpr std::array kDoctorRows = {kFormat, kJson};
 
