@@ -1,6 +1,7 @@
 #include "cli/commands.hpp"
 #include "cli/messages.hpp"
 #include "cli/print.hpp"
+#include "cli/progress.hpp"
 #include "cli/sweep_plan.hpp"
 #include "core/exit_status.hpp"
 #include "engine/as_user.hpp"
@@ -9,7 +10,6 @@
 #include "report/record_json.hpp"
 #include "report/sweep_json.hpp"
 #include "report/sweep_text.hpp"
-#include "sys/terminal.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -54,8 +54,8 @@ void merge(core::SweepReport& all, core::SweepReport part) {
 
 /// Everything with the rights of this process.
 core::SweepReport sweep_these(const core::SweepPlan& plan, std::vector<engine::Registry> registries) {
-  sys::StatusLine status_line(::getpgrp());
-  const engine::Sweeper::Progress progress = [&](std::string_view line) { status_line.show(line); };
+  ProgressLine line;
+  const engine::Sweeper::Progress progress = [&](std::string_view text) { line.show(text); };
   return engine::Sweeper(plan, report::record_codec(), progress).run(std::move(registries));
 }
 
@@ -115,7 +115,11 @@ void mention_others(core::SweepReport& report) {
 sys::Result<core::SweepReport> sweep(const core::SweepPlan& plan) {
   std::vector<std::string> warnings;
   auto registries = engine::Registry::open_existing({.chosen = plan.registry}, warnings);
-  if (!registries) return registries.error();
+  if (!registries) {
+    sys::Error error = registries.error();
+    error.operation.insert(0, "cannot ");
+    return error;
+  }
   // First, for it forks: a deletion of our own that hangs would leave a thread behind.
   std::vector<sys::Result<std::string>> others;
   if (plan.all_users) others = sweep_for_others(plan, warnings);
@@ -144,7 +148,7 @@ std::optional<int> confirm(core::SweepPlan plan) {
   const auto report = sweep(plan);
   if (!report) return refuse(report.error().message());
   if (report->victims.empty()) return std::nullopt;
-  say("sweep: the plan:\n" + report::to_text(*report));
+  say_as_it_is("sweep: the plan:\n" + report::to_text(*report));
   const auto answer = ask("Kill them? [y/N] ");
   if (!answer) return refuse("nobody can be asked: give -y to kill what the --match options find, or -n to see it");
   if (!*answer) return refuse("nothing was done");

@@ -2,6 +2,7 @@
 
 #include "core/sweep_plan.hpp"
 #include "core/sweep_report.hpp"
+#include "engine/leftovers.hpp"
 #include "engine/run_cases.hpp"
 #include "engine/sweep_picture.hpp"
 #include "engine/sweep_targets.hpp"
@@ -40,6 +41,8 @@ class Sweeper {
   void count_living(const SweepPicture& picture);
   void clean_up();
   void clean_up(SweepTarget& target);
+  [[nodiscard]] LeftoverScope scope_of(const RunCase& run) const;
+  [[nodiscard]] std::vector<core::RemoveOnRecord> paths_of_others() const;
   void describe_targets();
   void conclude();
 
