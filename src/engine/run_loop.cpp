@@ -272,7 +272,10 @@ void RunLoop::main_ended(const sys::ChildEnd& child) {
   state_.main_alive = false;
   reap_backlog();
   const bool empty = tree_empty();
-  if (!empty) emit(core::LeftEvent{.count = ledger_.note_leftovers(now_)});
+  if (!empty) {
+    emit(core::LeftEvent{.count = ledger_.note_leftovers(now_)});
+    resources_.registration.leave(ledger_.leftovers());
+  }
   feed({.kind = core::RunEventKind::main_exited, .tree_empty = empty});
 }
 
