@@ -12,12 +12,14 @@ constexpr char kAboutRun[] =
     "  reapctl run -- ./server                            ^C or SIGTERM stops the whole tree\n"
     "  reapctl run -t 1h --report none -- backup --full   no report, exit 124 after an hour\n"
     "  reapctl run --report-format text -- make test      a summary for people\n"
+    "  reapctl run -q --lock backup -- backup             from cron: one at a time, and a word only if it fails\n"
     "\n"
     "Usage: reapctl run [OPTIONS] [--] COMMAND [ARG...]\n"
     "\n"
-    "Exit: the command's own; 128+N if signal N killed it; 124 timeout; 125 reapctl failed or something survived;\n"
-    "126 not executable; 127 not found. Durations: 250ms 5s 1.5h 2d. Options that only tune have an environment\n"
-    "form, such as REAPCTL_OPT_STOP_TIMEOUT=8s.";
+    "Exit: the command's own; 128+N if signal N killed it; 75 another run has the lock; 124 timeout; 125 reapctl "
+    "failed\n"
+    "or something survived; 126 not executable; 127 not found. Durations: 250ms 5s 1.5h 2d; sizes: 64k 10M. Options\n"
+    "that only tune have an environment form, such as REAPCTL_OPT_STOP_TIMEOUT=8s.";
 
 constexpr char kAboutSweep[] =
     "Kills and cleans up what runs left behind whose reapctl is dead; never touches an active run.\n"

@@ -1,18 +1,22 @@
 #include "cli/commands.hpp"
 #include "cli/messages.hpp"
+#include "cli/progress.hpp"
 #include "cli/run_plan.hpp"
 #include "core/exit_status.hpp"
+#include "engine/held_output.hpp"
 #include "engine/output.hpp"
 #include "engine/run_facts.hpp"
 #include "engine/runner.hpp"
 #include "report/json.hpp"
-#include "report/printable.hpp"
 #include "report/record_json.hpp"
 #include "report/text.hpp"
 #include "sys/signals.hpp"
 
+#include <optional>
 #include <string>
+#include <unistd.h>
 #include <utility>
+#include <vector>
 
 namespace reapctl::cli {
 namespace {
@@ -21,6 +25,8 @@ int refuse(const std::string& why) {
   say_error("run: " + why);
   return core::kExitFailure;
 }
+
+const core::OutputTarget kStandardError = {.kind = core::OutputTarget::Kind::descriptor, .descriptor = 2, .path = {}};
 
 std::string render(const core::RunReport& report, const core::RunPlan& plan) {
   return plan.report_format == core::ReportFormat::text ? report::to_text(report, plan.report_args)
@@ -37,21 +43,49 @@ void deliver(core::RunReport& report, const core::RunPlan& plan, engine::ReportO
   const auto written = output.write(render(report, plan), give_up, shared);
   if (written || (plan.report.kind == core::OutputTarget::Kind::descriptor && plan.report.descriptor == 2)) return;
   report.warnings.push_back("--report: cannot " + written.error().message() + "; so the report is here");
-  auto fallback =
-      engine::ReportOutput::open({.kind = core::OutputTarget::Kind::descriptor, .descriptor = 2, .path = {}});
+  auto fallback = engine::ReportOutput::open(kStandardError);
   // Nowhere is left to complain to if that fails as well.
   if (fallback) (void)fallback->write(render(report, plan), give_up, nullptr);
 }
 
+/// --quiet-on-success: nothing, or all of it: what happened, then the output. The summary is for people and goes to
+/// stderr, whatever else the report is wanted for.
+void deliver_if_failed(const core::RunReport& report, const core::RunPlan& plan, const engine::HeldOutput& held,
+                       const engine::GiveUp& give_up, engine::SharedReport* shared) {
+  if (!core::has_failed(report)) return;
+  auto summary = engine::ReportOutput::open(kStandardError);
+  // Nowhere is left to complain to if that fails.
+  if (summary && summary->write(report::to_text(report, plan.report_args), give_up, shared)) {
+    (void)held.replay(give_up, shared);
+  }
+}
+
+/// A report that would go where the held output goes is held back with it.
+bool is_held_back(const core::RunPlan& plan) {
+  return plan.quiet_on_success && plan.report.kind != core::OutputTarget::Kind::file && plan.report.descriptor <= 2;
+}
+
 /// A command that could not be started says nothing itself. A report for people on stderr already says it.
 void explain_no_start(const core::RunReport& report, const core::RunPlan& plan) {
+  if (plan.quiet_on_success) return;
   if (plan.report.descriptor == 2 && plan.report_format == core::ReportFormat::text) return;
   if (report.result == core::RunResult::overlap && plan.report.kind != core::OutputTarget::Kind::none) {
     say("run: " + report.warnings.back());
   }
   if (!report.exit || report.exit->kind != core::ExitKind::not_started) return;
   const sys::Error why{.code = report.exit->failed_errno, .operation = report.exit->failed_stage, .subject = {}};
-  say_error("run: \"" + report::printable(report.argv.front()) + "\" was not started: " + why.message());
+  say_error("run: \"" + report.argv.front() + "\" was not started: " + why.message());
+}
+
+void warn_of_lost_events(const engine::EventOutput& events, std::vector<std::string>& warnings) {
+  if (events.dropped() > 0) {
+    warnings.push_back("--events: " + std::to_string(events.dropped()) +
+                       " events were dropped, nobody read them in time");
+  }
+  if (events.failed() > 0) {
+    const sys::Error why{.code = events.failure(), .operation = "write", .subject = {}};
+    warnings.push_back("--events: " + std::to_string(events.failed()) + " events are lost: cannot " + why.message());
+  }
 }
 
 }  // namespace
@@ -60,40 +94,58 @@ int run_command(const Invocation& invocation) {
   if (invocation.operands.empty()) return refuse("no command given: reapctl run [OPTIONS] [--] COMMAND [ARG...]");
   const auto plan = make_run_plan(invocation.given, invocation.operands);
   if (!plan) return refuse(plan.error().message());
-  auto report_output = engine::ReportOutput::open(plan->report);
+  auto report_output = engine::ReportOutput::open(is_held_back(*plan) ? core::OutputTarget{} : plan->report);
   if (!report_output) return refuse("--report: cannot " + report_output.error().message());
   auto event_output = engine::EventOutput::open(plan->events);
   if (!event_output) return refuse("--events: cannot " + event_output.error().message());
+  std::optional<engine::HeldOutput> held;
+  if (plan->quiet_on_success) {
+    auto opened = engine::HeldOutput::open();
+    if (!opened) return refuse("--quiet-on-success: cannot " + opened.error().message());
+    held.emplace(opened.take());
+  }
 
   const bool verbose = invocation.given.has("verbose");
   engine::RunObserver observer;
+  ProgressLine progress;
+  observer.removal_progress = [&](std::string_view line) { progress.show(line); };
   if (event_output->wanted() || verbose) {
     observer.event = [&](const core::Event& event) {
       const std::string line = report::to_json(event, plan->report_args);
       if (event_output->wanted()) event_output->write(line);
-      if (verbose) say(line);
+      if (!verbose) return;
+      progress.show("");
+      say_as_it_is(line);
     };
   }
   observer.interrupt_hint = [] { say("once more to stop everything"); };
   engine::RunSetting setting{.caller_signals = invocation.caller_signals,
                              .run_id = engine::new_run_id(),
                              .record_codec = &report::record_codec(),
+                             .held = held ? &*held : nullptr,
                              .keep_open = {report_output->descriptor(), event_output->descriptor()}};
+  if (held) {
+    const std::vector<int> also = held->descriptors();
+    setting.keep_open.insert(setting.keep_open.end(), also.begin(), also.end());
+  }
   setting.deliver = [&](core::RunReport& report, const engine::GiveUp& give_up, engine::SharedReport* shared) {
     if (observer.event) {
       observer.event(
           {.at = report.ended_at, .what = core::EndedEvent{.result = report.result, .exit_code = report.exit_code}});
     }
-    if (event_output->dropped() > 0) {
-      report.warnings.push_back("--events: " + std::to_string(event_output->dropped()) +
-                                " events were dropped, nobody read them in time");
-    }
+    warn_of_lost_events(*event_output, report.warnings);
     explain_no_start(report, *plan);
-    deliver(report, *plan, *report_output, give_up, shared);
+    if (!held) {
+      deliver(report, *plan, *report_output, give_up, shared);
+    } else {
+      if (report_output->wanted()) deliver(report, *plan, *report_output, give_up, nullptr);
+      deliver_if_failed(report, *plan, *held, give_up, shared);
+    }
   };
   setting.resume_delivery = [&](engine::SharedReport& shared, const engine::GiveUp& give_up) {
     // Whoever began it has told the errors that this would have.
-    (void)report_output->resume(shared, give_up);
+    auto summary = held ? engine::ReportOutput::open(kStandardError) : std::move(report_output);
+    if (summary && summary->resume(shared, give_up) && held) (void)held->replay(give_up, &shared);
   };
   const auto outcome = engine::run(*plan, setting, observer);
   if (!outcome) return refuse(outcome.error().message());

@@ -14,7 +14,8 @@ constexpr char kReport[] = "Report";
 constexpr std::array kRows = {
     OptionRow{"timeout", 't', "DUR", kStopping, "Limit for the run; then the ladder, and exit 124", true},
     OptionRow{"ladder", 0, "SPEC", kStopping,
-              "Rungs SIGNAL[:BOUND],…; A/B sends B to a process that ignores A; KILL comes last by itself "
+              "Rungs SIGNAL[:BOUND],…, not of CHLD, CONT, STOP, TSTP, TTIN and TTOU; A/B sends B to a process that "
+              "ignores A; KILL comes last by itself "
               "[INT/TERM:5s,KILL]",
               true},
     OptionRow{"signal", 's', "SIG", kStopping, "Short for --ladder SIG:DUR,KILL with the DUR of -k", false},
@@ -47,6 +48,8 @@ constexpr std::array kRows = {
     OptionRow{"keep-workdir", 0, "WHEN", kWorkdir, "never, on-failure or always [never]", true},
     OptionRow{"remove", 0, "PATH", kWorkdir, "A stale socket or pid file to unlink at the end (repeatable)", false,
               true},
+    OptionRow{"quiet-on-success", 'q', "", kCronAndCi,
+              "Hold output and report back, and show them only if the run fails: a summary, then the output", false},
     OptionRow{"name", 0, "NAME", kCronAndCi, "What to call the run [the name of the command]", false},
     OptionRow{"lock", 0, "NAME", kCronAndCi, "Only one run at a time has the lock NAME, until nothing of it is left",
               false},
@@ -56,6 +59,8 @@ constexpr std::array kRows = {
               true},
     OptionRow{"splay", 0, "DUR", kCronAndCi, "First wait a part of DUR, the same each time on this machine for a name",
               true},
+    OptionRow{"tail", 0, "SIZE", kCronAndCi,
+              "The last SIZE bytes of stdout and of stderr go into the report as well, such as 64k", true},
     OptionRow{"report", 0, "WHERE", kReport, "stderr, stdout, none, fd:N or a file [stderr]", true},
     OptionRow{"report-format", 0, "FORMAT", kReport, "json (one line) or text (for people) [json]", true},
     OptionRow{"report-args", 0, "HOW", kReport, "Command lines redacted, full or none [redacted]", true},

@@ -3,6 +3,7 @@
 #include "cli/values.hpp"
 #include "core/ladder.hpp"
 #include "core/signal_name.hpp"
+#include "core/size.hpp"
 #include "sys/descriptors.hpp"
 
 #include <csignal>
@@ -36,6 +37,7 @@ class PlanMaker {
     workdir();
     registry();
     overlap();
+    held_and_kept();
     output();
     return std::move(plan_);
   }
@@ -88,6 +90,9 @@ class PlanMaker {
     core::Ladder& ladder = plan_.rules.ladder;
     if (signal_value) {
       const int number = signal(*signal_value, signal_value->text);
+      if (!core::can_stop(number)) {
+        reject(*signal_value, core::signal_name(number) + " asks nobody to end and cannot be a rung");
+      }
       ladder = number == SIGKILL ? core::Ladder{} : core::Ladder{{.signal = number, .bound = core::kDefaultRungBound}};
     }
     if (bound && !ladder.empty()) ladder.front().bound = duration(*bound);
@@ -268,7 +273,6 @@ class PlanMaker {
     }
     plan_.lock->on_overlap = choice<core::OnOverlap>(*policy, {{"skip", core::OnOverlap::skip},
                                                                {"wait", core::OnOverlap::wait},
-                                                               {"wait=DUR", core::OnOverlap::wait},
                                                                {"fail", core::OnOverlap::fail},
                                                                {"kill", core::OnOverlap::kill}});
   }
@@ -284,6 +288,7 @@ class PlanMaker {
       const auto fd = number(std::string_view(text).substr(prefix.size()));
       if (!fd) reject(value, "expected " + std::string(prefix) + " and the number of an open descriptor");
       if (!sys::is_open(*fd)) reject(value, "descriptor " + std::to_string(*fd) + " is not open");
+      if (!sys::is_writable(*fd)) reject(value, "descriptor " + std::to_string(*fd) + " is not open for writing");
       return core::OutputTarget{.kind = core::OutputTarget::Kind::descriptor, .descriptor = *fd, .path = {}};
     }
     return std::nullopt;
@@ -293,6 +298,19 @@ class PlanMaker {
     if (value.text.empty()) reject(value, "expected a file or fd:N");
     if (auto descriptor = descriptor_target(value)) return *descriptor;
     return {.kind = core::OutputTarget::Kind::file, .descriptor = -1, .path = value.text};
+  }
+
+  void held_and_kept() {
+    plan_.quiet_on_success = given_.has("quiet-on-success");
+    const auto tail = given_.last("tail");
+    if (!tail) return;
+    constexpr std::uint64_t kLargestTail = std::uint64_t{16} << 20U;
+    const auto size = core::parse_size(tail->text, kLargestTail);
+    if (!size) reject(*tail, size.error().operation);
+    plan_.tail_bytes = *size;
+    if (plan_.tail_bytes > 0 && !plan_.quiet_on_success && plan_.rules.leftovers == core::Leftovers::leave) {
+      reject(*tail, "does not go with --leftovers leave: the output of those who are left would lead nowhere");
+    }
   }
 
   void output() {

@@ -24,7 +24,7 @@ constexpr std::array kShowRows = {
     kJson};
 constexpr std::array kStopRows = {
     OptionRow{"name", 0, "NAME", kWhich, "All active runs of that name", false},
-    OptionRow{"stop-timeout", 0, "DUR", kWhich, "Wait no longer than this [as long as the ladders take]", false}};
+    OptionRow{"stop-timeout", 0, "DUR", kWhich, "Wait no longer than this [what the ladder takes and 1m]", false}};
 
 constexpr std::array kDoctorRows = {kFormat, kJson};
 
@@ -54,7 +54,7 @@ std::vector<engine::Registry> registries_to_read(const GivenOptions& given, std:
   if (!directory) throw BadOption{directory.error().operation};
   if (directory->empty() && ::geteuid() == 0) return engine::Registry::open_of_all_users({}, warnings);
   auto registries = engine::Registry::open_existing({.chosen = *directory}, warnings);
-  if (!registries) throw BadOption{registries.error().message()};
+  if (!registries) throw BadOption{"cannot " + registries.error().message()};
   return registries.take();
 }
 

@@ -1,6 +1,7 @@
 #include "cli/commands.hpp"
 #include "cli/messages.hpp"
 #include "cli/print.hpp"
+#include "cli/progress.hpp"
 #include "cli/runs.hpp"
 #include "cli/sweep_plan.hpp"
 #include "core/exit_status.hpp"
@@ -52,10 +53,18 @@ void merge(core::SweepReport& all, core::SweepReport part) {
   if (part.exit_code == core::kExitNotGone || all.exit_code == 0) all.exit_code = part.exit_code;
 }
 
+/// Everything with the rights of this process.
+core::SweepReport sweep_these(const core::SweepPlan& plan, std::vector<engine::Registry> registries) {
+  ProgressLine line;
+  const engine::Sweeper::Progress progress = [&](std::string_view text) { line.show(text); };
+  return engine::Sweeper(plan, report::record_codec(), progress).run(std::move(registries));
+}
+
 /// Everything that is done for another user is done in a child that has become him.
-void sweep_for_others(const core::SweepPlan& plan, core::SweepReport& report) {
+std::vector<sys::Result<std::string>> sweep_for_others(const core::SweepPlan& plan,
+                                                       std::vector<std::string>& warnings) {
   std::set<std::pair<uid_t, std::string>> theirs;
-  for (const engine::Registry& registry : engine::Registry::open_of_all_users({}, report.warnings)) {
+  for (const engine::Registry& registry : engine::Registry::open_of_all_users({}, warnings)) {
     if (registry.owner() != ::geteuid()) theirs.emplace(registry.owner(), registry.path());
   }
   std::vector<engine::UserTask> tasks;
@@ -63,12 +72,15 @@ void sweep_for_others(const core::SweepPlan& plan, core::SweepReport& report) {
     const auto work = [&plan, path = path] {
       core::SweepReport part;
       auto registries = engine::Registry::open_existing({.chosen = path}, part.warnings);
-      if (registries) part = engine::Sweeper(plan, report::record_codec()).run(registries.take());
+      if (registries) part = sweep_these(plan, registries.take());
       return report::to_json(part);
     };
     tasks.push_back({.uid = uid, .work = work});
   }
-  const auto results = engine::do_as_users(tasks, core::Clock::now() + 2 * plan.stop_timeout + kChildMargin);
+  return engine::do_as_users(tasks, core::Clock::now() + 2 * plan.stop_timeout + kChildMargin);
+}
+
+void merge_others(core::SweepReport& report, const std::vector<sys::Result<std::string>>& results) {
   for (const auto& result : results) {
     auto part = result ? report::sweep_report_of(*result) : sys::Result<core::SweepReport>(result.error());
     if (part) {
@@ -133,11 +145,18 @@ sys::Result<void> resolve_runs(core::SweepPlan& plan) {
 sys::Result<core::SweepReport> sweep(const core::SweepPlan& plan) {
   std::vector<std::string> warnings;
   auto registries = engine::Registry::open_existing({.chosen = plan.registry}, warnings);
-  if (!registries) return registries.error();
-  core::SweepReport report = engine::Sweeper(plan, report::record_codec()).run(registries.take());
+  if (!registries) {
+    sys::Error error = registries.error();
+    error.operation.insert(0, "cannot ");
+    return error;
+  }
+  // First, for it forks: a deletion of our own that hangs would leave a thread behind.
+  std::vector<sys::Result<std::string>> others;
+  if (plan.all_users) others = sweep_for_others(plan, warnings);
+  core::SweepReport report = sweep_these(plan, registries.take());
   append(report.warnings, warnings);
   if (plan.all_users) {
-    sweep_for_others(plan, report);
+    merge_others(report, others);
   } else if (::geteuid() == 0 && plan.registry.empty() && !plan.match.any()) {
     mention_others(report);
   }
@@ -161,7 +180,7 @@ std::optional<int> confirm(core::SweepPlan& plan) {
   if (!report) return refuse(report.error().message());
   plan.agreed.emplace();
   if (report->victims.empty()) return std::nullopt;
-  say("sweep: the plan:\n" + report::to_text(*report));
+  say_as_it_is("sweep: the plan:\n" + report::to_text(*report));
   const auto answer = ask("Kill them? [y/N] ");
   if (!answer) return refuse("nobody can be asked: give -y to kill what the --match options find, or -n to see it");
   if (!*answer) return refuse("nothing was done");

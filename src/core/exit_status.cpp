@@ -51,6 +51,12 @@ int exit_code(RunResult result, const std::optional<ExitStatus>& exit, const OkE
   return code == 0 && survivors ? kExitFailure : code;
 }
 
+bool has_failed(const RunReport& report) {
+  const bool skipped = report.result == RunResult::overlap;
+  const bool well = report.result == RunResult::success || skipped;
+  return !well || report.exit_code != 0 || report.tree.survivors_total > 0;
+}
+
 int exit_code_before_start(const std::optional<int>& signal) {
   return signal ? 128 + *signal : kExitFailure;
 }

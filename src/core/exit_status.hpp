@@ -38,4 +38,8 @@ struct OkExit {
 /// The same for a run that was stopped before it began: 128+N after signal N, else 125.
 [[nodiscard]] int exit_code_before_start(const std::optional<int>& signal);
 
+/// Whether the run is one of which somebody should hear: everything but a success, and what was skipped because of
+/// another run. A command that was stopped, or timed out, or left something behind, has failed even if it exited 0.
+[[nodiscard]] bool has_failed(const RunReport& report);
+
 }  // namespace reapctl::core

@@ -65,6 +65,8 @@ struct RunPlan {
   ReportFormat report_format = ReportFormat::json;
   ArgsShown report_args = ArgsShown::redacted;
   OutputTarget events;
+  bool quiet_on_success = false;
+  std::size_t tail_bytes = 0;  ///< --tail; 0: none
   std::optional<LockPlan> lock;
   Millis splay{};        ///< zero: none
   std::string registry;  ///< --registry, absolute; empty: the usual places

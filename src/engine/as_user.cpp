@@ -1,10 +1,12 @@
 #include "engine/as_user.hpp"
 
+#include "engine/remover.hpp"
 #include "sys/descriptors.hpp"
 #include "sys/unique_fd.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -97,6 +99,7 @@ Child start(const UserTask& task) {
   child.result_fd.reset(ends[0]);
   sys::UniqueFd write_end(ends[1]);
   const gid_t gid = group_of(task.uid);
+  assert(!removal_threads_exist());
   child.pid = ::fork();
   if (child.pid == 0) be_child(task, gid, write_end.get());
   return child;

@@ -6,6 +6,7 @@
 #include "engine/remover.hpp"
 #include "engine/workdir.hpp"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,10 +26,13 @@ class Cleanup {
   /// Ends it: for good, or because time is up.
   void finish(bool abandon, core::TimePoint now);
 
+  /// How many files have gone so far; of a removal that goes on.
+  [[nodiscard]] std::int64_t files_removed() const { return job_ ? job_->counts().files : 0; }
+
   /// Whether all is gone that should be.
   [[nodiscard]] bool complete() const { return !workdir_ || kept_ || (stats_ && stats_->complete); }
 
-  /// What became of the directory; nullopt if there never was one. A directory that nobody has deleted is kept.
+  /// What became of the directory; nullopt if there never was one.
   [[nodiscard]] std::optional<core::WorkdirReport> report() const;
 
  private:

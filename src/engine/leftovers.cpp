@@ -1,13 +1,19 @@
 #include "engine/leftovers.hpp"
 
+#include "core/removal_display.hpp"
 #include "engine/remover.hpp"
 #include "engine/run_cgroup.hpp"
+#include "proc/host.hpp"
 #include "sys/directory.hpp"
 #include "sys/unique_fd.hpp"
+#include "sys/unix_socket.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <fcntl.h>
 #include <filesystem>
+#include <map>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,10 +43,28 @@ DirectoryIdentity identity_of(const core::WorkdirOnRecord::Identity& recorded) {
           .owner = recorded.owner};
 }
 
+bool is_same_path(const core::RemoveOnRecord& one, const core::RemoveOnRecord& other) {
+  return one.parent_device == other.parent_device && one.parent_inode == other.parent_inode &&
+         one.path.substr(one.path.rfind('/')) == other.path.substr(other.path.rfind('/'));
+}
+
+/// Where the file system knows no birth times, the last change has to do, which is never earlier.
+bool is_of_this_boot(const Place& place) {
+  struct statx status {};
+  constexpr int kFlags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+  if (::statx(place.parent.get(), place.name.c_str(), kFlags, STATX_BTIME | STATX_CTIME, &status) != 0) return false;
+  const bool has_birth = (status.stx_mask & STATX_BTIME) != 0;
+  const std::chrono::seconds born(has_birth ? status.stx_btime.tv_sec : status.stx_ctime.tv_sec);
+  return born > std::chrono::system_clock::now().time_since_epoch() - proc::since_boot();
+}
+
 class LeftoverRemoval {
  public:
-  LeftoverRemoval(const core::RunRecord& record, bool same_mounts, core::TimePoint deadline)
-      : record_(record), same_mounts_(same_mounts), deadline_(deadline) {}
+  using Progress = std::function<void(std::string_view line)>;
+
+  LeftoverRemoval(const core::RunRecord& record, const LeftoverScope& scope, core::TimePoint deadline,
+                  const Progress& progress)
+      : record_(record), scope_(scope), deadline_(deadline), progress_(progress) {}
 
   LeftoversRemoved run() {
     if (record_.cgroup) cgroup(record_.cgroup->path);
@@ -55,7 +79,7 @@ class LeftoverRemoval {
     if (removed) {
       result_.items.push_back({.kind = "cgroup", .path = path, .run_id = record_.run_id, .files = 0, .bytes = 0});
     } else if (removed.error().code == ENOENT) {
-      if (!same_mounts_) remark(path + " cannot be seen from this mount namespace");
+      if (!scope_.same_mounts) remark(path + " cannot be seen from this mount namespace");
     } else if (removed.error().code == ESTALE) {
       remark(path + " is not the cgroup of the run: left alone");
     } else {
@@ -67,8 +91,8 @@ class LeftoverRemoval {
   void workdir(const core::WorkdirOnRecord& workdir) {
     auto place = open_parent(workdir.path);
     if (!place) {
-      if (place.error().code != ENOENT) problem("cannot " + place.error().message());
-      return;
+      if (place.error().code != ENOENT) return problem("cannot " + place.error().message());
+      return unseen(workdir);
     }
     if (place->name != "reapctl-" + record_.run_id) {
       remark(workdir.path + " is not named after the run: left alone");
@@ -78,8 +102,8 @@ class LeftoverRemoval {
     if (::fstatat(place->parent.get(), place->name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno != ENOENT) {
         problem("cannot " + sys::last_error("look at", workdir.path).message());
-      } else if (!same_mounts_ && workdir.identity) {
-        remark(workdir.path + " cannot be seen from this mount namespace");
+      } else {
+        unseen(workdir);
       }
       return;
     }
@@ -88,6 +112,14 @@ class LeftoverRemoval {
     } else {
       remove_tree(place.take(), workdir);
     }
+  }
+
+  /// It is not there. In another mount namespace it may be, and nobody would ever know of it without the record.
+  void unseen(const core::WorkdirOnRecord& workdir) {
+    if (scope_.same_mounts || !scope_.same_boot || !workdir.identity) return;
+    if (scope_.insist) return remark(workdir.path + " cannot be seen from this mount namespace: given up");
+    problem(workdir.path + " cannot be seen from this mount namespace; if that of the run is gone, reapctl sweep " +
+            record_.run_id + " clears the record away");
   }
 
   /// Made, but its identity was not yet on record: then nothing ran that could have put anything into it.
@@ -105,9 +137,7 @@ class LeftoverRemoval {
       problem("cannot " + job.error().message());
       return;
     }
-    pollfd done{.fd = job->completion_fd(), .events = POLLIN, .revents = 0};
-    const auto left = std::chrono::ceil<core::Millis>(deadline_ - core::Clock::now());
-    const bool ended = ::poll(&done, 1, static_cast<int>(std::max(left, core::Millis(0)).count())) == 1;
+    const bool ended = wait_for(*job);
     const RemovalStats stats = ended ? job->take_result() : job->abandon();
     if (!stats.errors.empty() && stats.errors.front().errno_name == "ESTALE") {
       remark(workdir.path + " is another directory now: left alone");
@@ -125,12 +155,26 @@ class LeftoverRemoval {
             (stats.errors.empty() ? "" : ": " + stats.errors.front().path + " " + stats.errors.front().errno_name));
   }
 
+  /// False when the deadline comes first.
+  [[nodiscard]] bool wait_for(const RemovalJob& job) const {
+    pollfd done{.fd = job.completion_fd(), .events = POLLIN, .revents = 0};
+    core::TimePoint now = core::Clock::now();
+    core::RemovalDisplay display(now);
+    do {
+      const auto left = std::chrono::ceil<core::Millis>(std::min(deadline_, display.next()) - now);
+      (void)::poll(&done, 1, static_cast<int>(std::max(left, core::Millis(0)).count()));
+      now = core::Clock::now();
+      if (const auto line = display.line(now, job.counts().files)) progress_(*line);
+    } while (done.revents == 0 && now < deadline_);
+    progress_("");
+    return done.revents != 0;
+  }
+
   void remove(const core::RemoveOnRecord& recorded) {
     const auto place = open_parent(recorded.path);
-    struct stat parent {};
-    if (!place || ::fstat(place->parent.get(), &parent) != 0) return;  // the directory is gone, and the file with it
-    if (parent.st_dev != recorded.parent_device || parent.st_ino != recorded.parent_inode) {
-      remark(recorded.path + " is in another directory now: left alone");
+    if (!place) return;  // the directory is gone, and the file with it
+    if (const std::string reason = why_path_stays(recorded, scope_); !reason.empty()) {
+      remark(recorded.path + " " + reason + ": left alone");
     } else if (::unlinkat(place->parent.get(), place->name.c_str(), 0) == 0) {
       result_.items.push_back(
           {.kind = "path", .path = recorded.path, .run_id = record_.run_id, .files = 1, .bytes = 0});
@@ -145,15 +189,30 @@ class LeftoverRemoval {
   void remark(std::string text) { result_.remarks.push_back(std::move(text)); }
 
   const core::RunRecord& record_;
-  bool same_mounts_;
+  const LeftoverScope& scope_;
   core::TimePoint deadline_;
+  const Progress& progress_;
   LeftoversRemoved result_;
 };
 
 }  // namespace
 
-LeftoversRemoved remove_leftovers(const core::RunRecord& record, bool same_mounts, core::TimePoint deadline) {
-  return LeftoverRemoval(record, same_mounts, deadline).run();
+LeftoversRemoved remove_leftovers(const core::RunRecord& record, const LeftoverScope& scope, core::TimePoint deadline,
+                                  const std::function<void(std::string_view line)>& progress) {
+  return LeftoverRemoval(record, scope, deadline, progress).run();
+}
+
+std::string why_path_stays(const core::RemoveOnRecord& path, const LeftoverScope& scope) {
+  const auto place = open_parent(path.path);
+  struct stat parent {};
+  if (!place || ::fstat(place->parent.get(), &parent) != 0) return {};
+  if (parent.st_dev != path.parent_device || parent.st_ino != path.parent_inode) return "is in another directory now";
+  const bool claimed = std::any_of(scope.claimed.begin(), scope.claimed.end(),
+                                   [&](const core::RemoveOnRecord& other) { return is_same_path(path, other); });
+  if (claimed) return "is named by another run, too";
+  if (sys::is_bound_socket(place->parent.get(), place->name.c_str())) return "is a socket in use";
+  if (!scope.same_boot && is_of_this_boot(*place)) return "is younger than the boot that the run was of";
+  return {};
 }
 
 WorkdirSize measure_workdir(const core::RunRecord& record) {
@@ -168,13 +227,20 @@ WorkdirSize measure_workdir(const core::RunRecord& record) {
   size.there = true;
   namespace fs = std::filesystem;
   std::error_code failure;
+  std::map<std::uint64_t, nlink_t> names_seen;  // of files with several: the blocks go with the last one
+  const auto add = [&](const struct stat& status) {
+    if (S_ISDIR(status.st_mode) || status.st_nlink == 1 || ++names_seen[status.st_ino] == status.st_nlink) {
+      size.bytes += std::int64_t{status.st_blocks} * 512;
+    }
+  };
+  struct stat status {};
+  if (::fstat(directory->get(), &status) == 0) add(status);
   const fs::path root = "/proc/self/fd/" + std::to_string(directory->get());
   fs::recursive_directory_iterator entry(root / "", fs::directory_options::skip_permission_denied, failure);
   for (; !failure && entry != fs::recursive_directory_iterator(); entry.increment(failure)) {
-    struct stat status {};
     if (::lstat(entry->path().c_str(), &status) != 0) continue;
     if (!S_ISDIR(status.st_mode)) ++size.files;
-    size.bytes += std::int64_t{status.st_blocks} * 512;
+    add(status);
   }
   return size;
 }

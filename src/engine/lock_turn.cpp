@@ -2,6 +2,7 @@
 #include "core/overlap.hpp"
 #include "core/redact.hpp"
 #include "core/verdict.hpp"
+#include "engine/census.hpp"
 #include "engine/helper_task.hpp"
 #include "engine/prelude.hpp"
 #include "engine/run_cases.hpp"
@@ -49,7 +50,8 @@ std::string sweep_run(const RegistryPlaces& places, const std::string& run_id, c
   plan.registry = places.chosen;
   plan.runs = {run_id};
   plan.ladder = *core::parse_ladder("INT/TERM:5s,KILL");
-  const core::SweepReport report = Sweeper(plan, codec).run(registries_of(places));
+  const Sweeper::Progress nobody_looks = [](std::string_view) {};
+  const core::SweepReport report = Sweeper(plan, codec, nobody_looks).run(registries_of(places));
   for (const core::SkippedItem& skipped : report.skipped) {
     if (skipped.run_id != run_id) continue;
     return skipped.verdict == "released" ? kReleased : "its former holder, run " + run_id + ", " + skipped.reason;
@@ -183,7 +185,8 @@ core::LockHolder Prelude::find_holder() const {
               .command = shown_command(record.argv),
               .main = {}};
     const auto enclosing = enclosing_runs(::environ);
-    holder.encloses_us = std::find(enclosing.begin(), enclosing.end(), run_id) != enclosing.end();
+    holder.encloses_us = std::find(enclosing.begin(), enclosing.end(), run_id) != enclosing.end() ||
+                         this_sweeper(proc_).ancestors.contains(record.supervisor.pid);
     if (!record.main || !is_running(proc_, record.main->id)) continue;
     if (const auto main = proc_.stat(record.main->id.pid)) {
       holder.main = proc::describe(proc_, *main, proc::ListeningSockets(proc_), proc::since_boot());

@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -16,19 +17,31 @@ namespace {
 constexpr char kLocksDirectory[] = "locks";
 constexpr std::size_t kRunIdLength = 16;
 
-sys::Result<sys::UniqueFd> open_lock_file(const Registry& registry, const std::string& name) {
+struct LockFile {
+  sys::UniqueFd directory;
+  sys::UniqueFd file;
+};
+
+sys::Result<LockFile> open_lock_file(const Registry& registry, const std::string& name) {
   const std::string path = registry.path() + "/" + kLocksDirectory + "/" + name;
   if (::mkdirat(registry.fd(), kLocksDirectory, 0700) != 0 && errno != EEXIST) return sys::last_error("make", path);
-  const sys::UniqueFd directory(
-      ::openat(registry.fd(), kLocksDirectory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  sys::UniqueFd directory(::openat(registry.fd(), kLocksDirectory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!directory.valid()) return sys::last_error("open", path);
+  // A registry in /tmp is aged: systemd-tmpfiles leaves alone what is in a directory that somebody has locked.
+  (void)::flock(directory.get(), LOCK_SH | LOCK_NB);
   sys::UniqueFd file(
       ::openat(directory.get(), name.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
   if (!file.valid()) return sys::last_error("open", path);
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) return sys::last_error("stat", path);
   if (!S_ISREG(status.st_mode)) return sys::Error{.code = EINVAL, .operation = "use as a lock", .subject = path};
-  return file;
+  return LockFile{.directory = std::move(directory), .file = std::move(file)};
+}
+
+/// Whoever cleans up has unlinked it since it was opened: to hold it keeps nobody away.
+bool is_unlinked(int fd) {
+  struct stat status {};
+  return ::fstat(fd, &status) == 0 && status.st_nlink == 0;
 }
 
 }  // namespace
@@ -68,7 +81,8 @@ sys::Result<bool> NamedLock::add(Registry registry) {
   if (known) return false;
   auto file = open_lock_file(registry, name_);
   if (!file) return file.error();
-  open_.push_back({.registry = std::move(registry), .file = file.take()});
+  open_.push_back(
+      {.registry = std::move(registry), .directory = std::move(file->directory), .file = std::move(file->file)});
   return true;
 }
 
@@ -81,6 +95,7 @@ sys::Result<bool> NamedLock::try_take() {
       if (taken.error().code == EAGAIN || taken.error().code == EACCES) return false;
       return taken.error();
     }
+    std::erase_if(open_, [](const Place& place) { return is_unlinked(place.file.get()); });
     // Another registry may have been made since they were opened, and somebody have taken the lock there only. Whoever
     // takes it looks around afterwards: of two that do, one sees the other's.
     const auto more = open_places();
@@ -88,6 +103,7 @@ sys::Result<bool> NamedLock::try_take() {
       release();
       return more.error();
     }
+    if (open_.empty()) return sys::Error{.code = ENOENT, .operation = "keep open the lock", .subject = name_};
     if (!*more) return true;
   }
 }
@@ -130,7 +146,8 @@ const Registry* NamedLock::registry_of(const std::string& run_id) const {
 
 std::vector<int> NamedLock::descriptors() const {
   std::vector<int> open;
-  for (const Place& place : open_) open.insert(open.end(), {place.registry.fd(), place.file.get()});
+  for (const Place& place : open_)
+    open.insert(open.end(), {place.registry.fd(), place.directory.get(), place.file.get()});
   return open;
 }
 

@@ -42,6 +42,7 @@ class NamedLock {
  private:
   struct Place {
     Registry registry;
+    sys::UniqueFd directory;
     sys::UniqueFd file;
   };
   [[nodiscard]] sys::Result<bool> open_places();

@@ -1,6 +1,9 @@
 #include "engine/prelude.hpp"
 
+#include "core/exit_status.hpp"
+#include "core/overlap.hpp"
 #include "core/splay.hpp"
+#include "engine/run_facts.hpp"
 #include "proc/host.hpp"
 #include "sys/signals.hpp"
 
@@ -101,6 +104,33 @@ void Prelude::note_stop(core::StopCause cause, std::optional<int> signal, std::o
   stop.requested_at = std::chrono::system_clock::now();
   stop.after = std::chrono::duration_cast<core::Millis>(core::Clock::now() - began_at_);
   report_.stop = stop;
+}
+
+sys::Result<std::optional<NamedLock>> wait_before_start(const core::RunPlan& plan, const RunSetting& setting,
+                                                        const proc::ProcFs& proc, const RunScene& scene,
+                                                        core::RunReport& report) {
+  Prelude prelude(plan, *setting.record_codec, proc, setting.run_id, report);
+  const auto end = prelude.run(scene.die_with, scene.signals);
+  if (!end) {
+    sys::Error error = end.error();
+    error.operation.insert(0, error.code != 0 ? "--lock: cannot " : "--lock: ");
+    return error;
+  }
+  if (*end == Prelude::End::go_on) return std::optional(prelude.take_lock());
+  const bool overlap = *end == Prelude::End::overlap;
+  report.result = overlap ? core::RunResult::overlap : core::RunResult::stopped;
+  report.exit_code =
+      overlap ? core::overlap_exit_code(plan.lock->on_overlap) : core::exit_code_before_start(report.stop->signal);
+  add_surroundings(proc, scene.known_as, scene.parent, report);
+  report.ended_at = std::chrono::system_clock::now();
+  report.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - scene.began_at);
+  setting.deliver(report, prelude.give_up(), nullptr);
+  return std::optional<NamedLock>();
+}
+
+RunOutcome outcome_before_start(const core::RunReport& report, const core::SignalContext& signals) {
+  const bool interrupted = report.stop && report.stop->signal == SIGINT;
+  return {.exit_code = report.exit_code, .die_of_interrupt = signals.shared_group && interrupted};
 }
 
 }  // namespace reapctl::engine

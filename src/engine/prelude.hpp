@@ -7,6 +7,7 @@
 #include "engine/die_with.hpp"
 #include "engine/named_lock.hpp"
 #include "engine/output.hpp"
+#include "engine/runner.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/event_loop.hpp"
 #include "sys/result.hpp"
@@ -76,5 +77,24 @@ class Prelude {
   NamedLock lock_;
   std::optional<core::TimePoint> wait_until_;  ///< of --on-overlap wait=DUR
 };
+
+/// Where a run takes place.
+struct RunScene {
+  const DieWithWatch& die_with;
+  core::SignalContext signals;
+  pid_t known_as = 0;  ///< the process that the caller knows, and its parent
+  pid_t parent = 0;
+  core::TimePoint began_at;
+};
+
+/// The prelude of a run, and if it is over with that, its report. nullopt: it is. Else the lock, for --lock. Error: as
+/// of Prelude::run; its text names the option.
+[[nodiscard]] sys::Result<std::optional<NamedLock>> wait_before_start(const core::RunPlan& plan,
+                                                                      const RunSetting& setting,
+                                                                      const proc::ProcFs& proc, const RunScene& scene,
+                                                                      core::RunReport& report);
+
+/// How a run ends that was over with its prelude, by its report.
+[[nodiscard]] RunOutcome outcome_before_start(const core::RunReport& report, const core::SignalContext& signals);
 
 }  // namespace reapctl::engine

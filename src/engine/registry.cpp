@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t kRunIdLength = 16;
 
 sys::Error refused(const std::string& path, const std::string& why) {
-  return {.code = EPERM, .operation = "refuse to use as a registry (" + why + ")", .subject = path};
+  return {.code = EPERM, .operation = "use " + path + " as a registry (" + why + ")", .subject = {}};
 }
 
 /// Nobody but its owner may put anything there.
@@ -118,9 +118,9 @@ sys::Result<Registry> Registry::open_for_writing(const RegistryPlaces& places, s
   if (const auto system = open_system_place(places.system, true)) {
     auto registry = make_and_open(system->get(), uid_text(), places.system + "/" + uid_text());
     if (registry) return registry;
-    if (!is_absent(registry.error())) warnings.push_back(registry.error().message());
+    if (!is_absent(registry.error())) warnings.push_back("cannot " + registry.error().message());
   } else if (!is_absent(system.error())) {
-    warnings.push_back(system.error().message());
+    warnings.push_back("cannot " + system.error().message());
   }
   const std::string path = places.temporary + "-" + uid_text();
   return make_and_open(AT_FDCWD, path, path);
@@ -142,13 +142,13 @@ sys::Result<std::vector<Registry>> Registry::open_existing(const RegistryPlaces&
     if (registry) {
       found.push_back(registry.take());
     } else if (!is_absent(registry.error())) {
-      warnings.push_back(registry.error().message());
+      warnings.push_back("cannot " + registry.error().message());
     }
   };
   if (const auto system = open_system_place(places.system, false)) {
     take(open(system->get(), uid_text(), places.system + "/" + uid_text(), ::geteuid()));
   } else if (!is_absent(system.error())) {
-    warnings.push_back(system.error().message());
+    warnings.push_back("cannot " + system.error().message());
   }
   const std::string path = places.temporary + "-" + uid_text();
   take(open(AT_FDCWD, path, path, ::geteuid()));
@@ -168,7 +168,7 @@ std::vector<Registry> Registry::open_of_all_users(const RegistryPlaces& places, 
     if (registry) {
       found.push_back(registry.take());
     } else if (!is_absent(registry.error())) {
-      warnings.push_back(registry.error().message());
+      warnings.push_back("cannot " + registry.error().message());
     }
   };
   if (const auto system = open_system_place(places.system, false)) {
@@ -176,7 +176,7 @@ std::vector<Registry> Registry::open_of_all_users(const RegistryPlaces& places, 
       for (const std::string& name : *names) take(system->get(), name, places.system + "/" + name, name);
     }
   } else if (!is_absent(system.error())) {
-    warnings.push_back(system.error().message());
+    warnings.push_back("cannot " + system.error().message());
   }
   const std::string directory = places.temporary.substr(0, places.temporary.rfind('/') + 1);
   const std::string prefix = last_component(places.temporary) + "-";
@@ -267,7 +267,8 @@ bool is_running(const proc::ProcFs& proc, const core::ProcessId& id) {
 
 core::RunObservation observe(const proc::ProcFs& proc, const Here& here, const core::RunRecord& record,
                              core::LockState lock) {
-  return {.same_boot = record.boot_id == here.boot_id,
+  return {.boot_known = !record.boot_id.empty() && !here.boot_id.empty(),
+          .same_boot = record.boot_id == here.boot_id,
           .same_pid_namespace = record.pid_namespace == here.pid_namespace,
           .lock = lock,
           .guard_alive = record.guard && is_running(proc, *record.guard),

@@ -2,8 +2,13 @@
 
 #include "engine/tree_remover.hpp"
 
+#include <array>
+#include <cerrno>
 #include <csignal>
+#include <fcntl.h>
+#include <span>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -27,7 +32,14 @@ class AllSignalsBlocked {
   sigset_t before_{};
 };
 
+/// Each of them starts helpers, and has joined them before it ends.
+std::atomic<int> g_threads{0};
+
 }  // namespace
+
+bool removal_threads_exist() {
+  return g_threads.load() > 0;
+}
 
 RemovalCounts RemovalProgress::counts() const {
   return {.files = files_.load(std::memory_order_relaxed),
@@ -64,6 +76,27 @@ void remove_directory(int parent_fd, const std::string& name, const DirectoryIde
   TreeRemover(parent_fd, name, expected, progress).run();
 }
 
+std::optional<RemovalStats> remove_if_empty(int parent_fd, const std::string& name, int directory_fd,
+                                            const DirectoryIdentity& expected) {
+  // A directory that was large once is read from end to end before it turns out to be empty.
+  constexpr std::int64_t kOneBlock = 4096;
+  struct stat status {};
+  if (::fstat(directory_fd, &status) != 0 || status.st_size > kOneBlock) return std::nullopt;
+  alignas(8) std::array<std::byte, 512> buffer;
+  const auto length = sys::read_entries(directory_fd, buffer);
+  if (!length) return std::nullopt;
+  sys::DirectoryEntry entry;
+  if (sys::EntryCursor(std::span(buffer).first(*length)).next(entry)) return std::nullopt;
+  const auto named = sys::name_subdirectory(parent_fd, name.c_str());
+  const auto identity = named ? sys::directory_identity(named->get()) : named.error();
+  if (!identity || *identity != expected) return std::nullopt;
+  if (::unlinkat(parent_fd, name.c_str(), AT_REMOVEDIR) != 0) return std::nullopt;
+  RemovalStats stats;
+  stats.counts = {.files = 0, .directories = 1, .bytes = std::int64_t{status.st_blocks} * 512};
+  stats.complete = true;
+  return stats;
+}
+
 sys::Result<RemovalJob> RemovalJob::start(sys::UniqueFd parent, std::string name, const DirectoryIdentity& expected) {
   auto state = std::make_shared<State>();
   state->parent = std::move(parent);
@@ -71,11 +104,13 @@ sys::Result<RemovalJob> RemovalJob::start(sys::UniqueFd parent, std::string name
   state->expected = expected;
   state->done.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!state->done.valid()) return sys::last_error("eventfd");
+  ++g_threads;
   const auto work = [state] {
     remove_directory(state->parent.get(), state->name, state->expected, state->progress);
     const std::uint64_t one = 1;
     // The only write to this counter: it cannot block, nor be short.
     (void)!::write(state->done.get(), &one, sizeof one);
+    --g_threads;
   };
   std::thread thread;
   try {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -73,6 +74,15 @@ class RemovalProgress {
 /// something mounted in it, ENOTEMPTY a directory that others kept filling. An absent directory is a complete removal.
 void remove_directory(int parent_fd, const std::string& name, const DirectoryIdentity& expected,
                       RemovalProgress& progress);
+
+/// Removes the directory `name` inside `parent_fd` if it is empty, never grew beyond a block, and is both `expected`
+/// and `directory_fd`, which nobody has read yet; else nullopt, and nothing was done. What it takes is one rmdir(2).
+[[nodiscard]] std::optional<RemovalStats> remove_if_empty(int parent_fd, const std::string& name, int directory_fd,
+                                                          const DirectoryIdentity& expected);
+
+/// Whether a thread that deletes exists in this process, be it one that hangs and was left behind. Then nobody may
+/// fork: the child would have whatever locks the thread held, and nobody to release them (fork(2)).
+[[nodiscard]] bool removal_threads_exist();
 
 /// A removal on a thread of its own, with every signal blocked there. Where there can be no thread, `start` does it.
 class RemovalJob {

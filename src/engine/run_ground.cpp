@@ -14,12 +14,14 @@ namespace reapctl::engine {
 namespace {
 
 std::vector<int> descriptors_of(const Registration& registration, const NamedLock& lock,
-                                const std::optional<RunCgroup>& cgroup, const std::optional<Workdir>& workdir) {
+                                const std::optional<RunCgroup>& cgroup, const std::optional<Workdir>& workdir,
+                                const TailPump* pump) {
   std::vector<int> all = registration.descriptors();
   const auto add = [&all](const std::vector<int>& some) { all.insert(all.end(), some.begin(), some.end()); };
   add(lock.descriptors());
   if (cgroup) add(cgroup->descriptors());
   if (workdir) add({workdir->base.get(), workdir->directory.get()});
+  if (pump != nullptr) add(pump->descriptors());
   return all;
 }
 
@@ -32,6 +34,7 @@ sys::Result<RunGround> lay_ground(const core::RunPlan& plan, const RunSetting& s
       .registration = Registration({.chosen = plan.registry}, *setting.record_codec, report.warnings),
       .cgroup = {},
       .workdir = {},
+      .pump = {},
       .signals = {.shared_group = sys::has_controlling_terminal(), .session_leader = ::getsid(0) == ::getpid()},
       .known_as = ::getpid(),
       .parent = ::getppid(),
@@ -51,6 +54,15 @@ sys::Result<void> prepare(const core::RunPlan& plan, const RunSetting& setting, 
                           RunGround& ground, core::RunReport& report) {
   auto containment = choose_containment(plan.contain, proc);
   if (!containment) return containment.error();
+  if (plan.tail_bytes > 0 && setting.held == nullptr) {
+    auto pump = TailPump::open(plan.tail_bytes);
+    if (!pump) {
+      sys::Error error = pump.error();
+      error.operation.insert(0, "--tail: cannot ");
+      return error;
+    }
+    ground.pump.emplace(pump.take());
+  }
   core::RunRecord record = initial_record(proc, plan, report);
   if (containment->ground) record.cgroup = planned_cgroup(*containment->ground, setting.run_id);
   if (proc.is_system()) {  // without, a record would name no process for certain
@@ -59,7 +71,8 @@ sys::Result<void> prepare(const core::RunPlan& plan, const RunSetting& setting, 
   }
   if (plan.lock && !ground.registration.on_record()) {
     // Whoever takes the lock after a SIGKILL could not find what this run leaves.
-    return sys::Error{.code = 0, .operation = "--lock: " + report.warnings.back(), .subject = {}};
+    const std::string why = report.warnings.empty() ? "no record can be made" : report.warnings.back();
+    return sys::Error{.code = 0, .operation = "--lock: " + why, .subject = {}};
   }
   auto cgroup = make_cgroup(plan.contain, *containment, setting.run_id);
   report.containment_why = containment->why;
@@ -94,6 +107,7 @@ sys::Result<RunResources> make_resources(RunGround& ground, std::optional<GuardL
   if (added && guard) added = loop->add(guard->socket(), EPOLLIN, kGuardMessage);
   if (added && guard) added = loop->add(guard->pid_fd(), EPOLLIN, kGuardEnded);
   if (!added) return added.error();
+  if (ground.pump) ground.pump->watch(*loop, kOutput);
   return RunResources{.loop = loop.take(),
                       .signal_fd = signal_fd.take(),
                       .die_with = std::move(ground.die_with),
@@ -104,18 +118,21 @@ sys::Result<RunResources> make_resources(RunGround& ground, std::optional<GuardL
                       .signals = ground.signals,
                       .guard = std::move(guard),
                       .page = page,
+                      .pump = ground.pump ? &*ground.pump : nullptr,
                       .main = {}};
 }
 
 std::vector<int> descriptors_of(const RunGround& ground) {
-  return descriptors_of(ground.registration, ground.lock, ground.cgroup, ground.workdir);
+  return descriptors_of(ground.registration, ground.lock, ground.cgroup, ground.workdir,
+                        ground.pump ? &*ground.pump : nullptr);
 }
 
 void let_go(const RunResources& resources, std::vector<int> keep, std::vector<std::string>& warnings) {
+  if (resources.pump != nullptr) resources.pump->close_command_ends();
   keep.insert(keep.end(), {resources.loop.epoll_fd(), resources.signal_fd.get(), resources.die_with.fd,
                            resources.main.pid_fd.get()});
   const std::vector<int> needed =
-      descriptors_of(resources.registration, resources.lock, resources.cgroup, resources.workdir);
+      descriptors_of(resources.registration, resources.lock, resources.cgroup, resources.workdir, resources.pump);
   keep.insert(keep.end(), needed.begin(), needed.end());
   if (resources.guard) keep.insert(keep.end(), {resources.guard->pid_fd(), resources.guard->socket()});
   if (auto released = sys::release_inherited(std::move(keep), resources.loop.epoll_fd()); !released) {

@@ -12,6 +12,7 @@
 #include "engine/run_loop.hpp"
 #include "engine/runner.hpp"
 #include "engine/shared_page.hpp"
+#include "engine/tail_pump.hpp"
 #include "engine/workdir.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/result.hpp"
@@ -30,6 +31,7 @@ struct RunGround {
   Registration registration;
   std::optional<RunCgroup> cgroup;
   std::optional<Workdir> workdir;
+  std::optional<TailPump> pump;
   core::SignalContext signals;
   pid_t known_as = 0;  ///< the process that the caller knows, and its parent and group
   pid_t parent = 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/plan.hpp"
+#include "core/removal_display.hpp"
 #include "core/report.hpp"
 #include "core/signal_policy.hpp"
 #include "core/supervision.hpp"
@@ -14,6 +15,7 @@
 #include "engine/runner.hpp"
 #include "engine/shared_page.hpp"
 #include "engine/spawn.hpp"
+#include "engine/tail_pump.hpp"
 #include "engine/tree.hpp"
 #include "engine/workdir.hpp"
 #include "sys/children.hpp"
@@ -39,6 +41,7 @@ struct RunResources {
   core::SignalContext signals;
   std::optional<GuardLink> guard;  ///< while it lives
   SharedPage* page = nullptr;      ///< with a guard
+  TailPump* pump = nullptr;        ///< with --tail
   Spawned main;                    ///< pid -1 until it is started, and when that failed
 };
 
@@ -51,7 +54,8 @@ enum Source : sys::EventLoop::Tag {
   kDieWith,
   kCgroupChanged,
   kCgroupRemoval,
-  kRemoval
+  kRemoval,
+  kOutput,  ///< and the three behind it
 };
 
 /// The one loop of a run: descriptor or deadline -> RunEvent -> core::step -> RunAction -> perform. Writes what it
@@ -81,6 +85,7 @@ class RunLoop {
 
   void on_own_signal();
   void on_guard_message();
+  void on_output(sys::EventLoop::Tag tag);
   void on_signal(const signalfd_siginfo& info);
   void stop_requested(const signalfd_siginfo& info);
   void forward(const signalfd_siginfo& info);
@@ -100,6 +105,7 @@ class RunLoop {
   void on_cgroup_changed();
 
   void feed(const core::RunEvent& event);
+  void share_deadline();
   void perform(core::RunAction action);
   void look();
   void tell(bool rest);
@@ -109,7 +115,12 @@ class RunLoop {
   void remove_workdir();
   void note_cgroup();
   void removed(bool abandoned);
+  void show_progress();
   [[nodiscard]] core::Millis since_stop() const;
+  [[nodiscard]] std::optional<core::TimePoint> next_wakeup() const;
+
+  /// Tells of those who have become our children, before anything else is told of them.
+  void emit_adopted();
 
   template <class What>
   void emit(What what) const {
@@ -124,8 +135,9 @@ class RunLoop {
   core::RunReport& report_;
   Cleanup cleanup_;
   bool cgroup_unwatched_ = false;
-  sys::UniqueFd cgroup_turn_;   ///< always readable, while parts of the cgroup wait to be removed
-  std::string cgroup_problem_;  ///< why it could not be removed
+  sys::UniqueFd cgroup_turn_;                    ///< always readable, while parts of the cgroup wait to be removed
+  std::string cgroup_problem_;                   ///< why it could not be removed
+  std::optional<core::RemovalDisplay> display_;  ///< while a thread deletes
   core::RunState state_;
   std::deque<core::RunEvent> events_;  ///< what an action led to, handled before anything else
   core::TimePoint now_;                ///< of the event being handled

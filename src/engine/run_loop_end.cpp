@@ -1,5 +1,7 @@
 #include "engine/run_loop.hpp"
 
+#include <algorithm>
+#include <optional>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <utility>
@@ -67,13 +69,29 @@ void RunLoop::remove_workdir() {
   const bool success =
       report_.exit && core::run_result(state_.stop, report_.exit, plan_.ok_exit) == core::RunResult::success;
   const int fd = cleanup_.start(success, now_);
-  if (fd >= 0 && resources_.loop.add(fd, EPOLLIN, kRemoval)) return;
+  if (fd >= 0 && resources_.loop.add(fd, EPOLLIN, kRemoval)) {
+    if (observer_.removal_progress) display_.emplace(now_);
+    return;
+  }
   removed(false);
 }
 
+void RunLoop::show_progress() {
+  if (!display_) return;
+  if (const auto line = display_->line(now_, cleanup_.files_removed())) observer_.removal_progress(*line);
+}
+
+std::optional<core::TimePoint> RunLoop::next_wakeup() const {
+  const auto deadline = core::next_deadline(state_);
+  if (!display_) return deadline;
+  return deadline ? std::min(*deadline, display_->next()) : display_->next();
+}
+
 void RunLoop::removed(bool abandoned) {
+  if (display_) observer_.removal_progress("");
+  display_.reset();
   cleanup_.finish(abandoned, core::Clock::now());
-  if (const auto workdir = cleanup_.report(); workdir && !workdir->kept) {
+  if (const auto workdir = cleanup_.report(); workdir && workdir->deleted) {
     emit(core::WorkdirEvent{.files = workdir->files, .bytes = workdir->bytes, .duration = workdir->duration});
   }
   if (!abandoned) feed({.kind = core::RunEventKind::removed});

@@ -1,10 +1,11 @@
 #include "engine/runner.hpp"
 
 #include "core/exit_status.hpp"
-#include "core/signal_policy.hpp"
 #include "engine/containment.hpp"
+#include "engine/give_up.hpp"
 #include "engine/guard.hpp"
 #include "engine/prelude.hpp"
+#include "engine/remover.hpp"
 #include "engine/run_facts.hpp"
 #include "engine/run_ground.hpp"
 #include "engine/run_loop.hpp"
@@ -12,6 +13,7 @@
 #include "proc/proc_fs.hpp"
 #include "sys/children.hpp"
 #include "sys/pid_fd.hpp"
+#include "sys/terminal.hpp"
 
 #include <cerrno>
 #include <csignal>
@@ -45,6 +47,12 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, RunResources
       .pid_out = resources.page != nullptr ? &resources.page->main_pid : nullptr,
       .cgroup_fd = resources.cgroup ? resources.cgroup->fd() : -1,
       .no_new_privs = plan.no_new_privs,
+      .stdout_fd = setting.held != nullptr     ? setting.held->command_stdout()
+                   : resources.pump != nullptr ? resources.pump->command_stdout()
+                                               : -1,
+      .stderr_fd = setting.held != nullptr     ? setting.held->command_stderr()
+                   : resources.pump != nullptr ? resources.pump->command_stderr()
+                                               : -1,
       .directory_fd = resources.workdir && plan.workdir.use_as_cwd ? resources.workdir->directory.get() : -1,
       .close_fds = {},
       .note = resources.registration.main_note(),
@@ -95,32 +103,16 @@ void conclude(const core::RunPlan& plan, const core::RunState& state, const Ledg
   report.exit_code = core::exit_code(report.result, report.exit, plan.ok_exit, report.tree.survivors_total > 0);
 }
 
-/// For as long as the report waits for its reader: a request to stop ends the wait, a resized window does not.
-GiveUp give_up_when_asked(const core::RunPlan& plan, const RunResources& resources) {
-  const auto asks = [&](const signalfd_siginfo& info) {
-    const auto use =
-        core::classify({.number = static_cast<int>(info.ssi_signo), .from_kernel = info.ssi_code == SI_KERNEL},
-                       resources.signals, plan);
-    if (sys::is_ignored(static_cast<int>(info.ssi_signo))) return false;
-    return use == core::SignalUse::stop || use == core::SignalUse::typed_interrupt;
-  };
-  if (!resources.guard) {
-    return {.fd = resources.signal_fd.get(), .asked = [asks, &resources] {
-              const auto info = sys::next_signal(resources.signal_fd.get());
-              return info && asks(*info);
-            }};
-  }
-  // While the guard lives, a request comes from him; when he is gone nobody could make one.
-  return {.fd = resources.guard->socket(), .asked = [asks, &resources] {
-            const auto message = resources.guard->receive();
-            return !message || (message->kind == GuardMessage::Kind::signal && asks(message->signal));
-          }};
-}
-
 /// The end of a run, in whichever process has it: the report, and what to exit with.
 RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const RunGround& ground, const RunLoop& loop,
                   const Ledger& ledger, RunResources& resources, core::RunReport& report) {
   sign_off(resources.registration, loop, ledger);
+  if (resources.pump != nullptr) {
+    report.output =
+        resources.pump->finish(give_up_when_asked(plan, resources), loop.state().stop_deadline, report.warnings);
+  } else if (setting.held != nullptr && plan.tail_bytes > 0) {
+    report.output = setting.held->tails(plan.tail_bytes);
+  }
   conclude(plan, loop.state(), ledger, report);
   report.ended_at = std::chrono::system_clock::now();
   report.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - ground.began_at);
@@ -131,10 +123,12 @@ RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const Ru
     resources.page->exit_code.store(outcome.exit_code);
     resources.page->die_of_interrupt.store(outcome.die_of_interrupt);
   }
-  setting.deliver(report, give_up_when_asked(plan, resources),
-                  resources.page != nullptr ? &resources.page->report : nullptr);
+  GiveUp give_up = give_up_when_asked(plan, resources);
+  give_up.until = loop.state().stop_deadline;
+  setting.deliver(report, give_up, resources.page != nullptr ? &resources.page->report : nullptr);
   if (resources.page != nullptr) resources.page->done.store(true);
   if (resources.guard) resources.guard->wake();
+  if (resources.guard && removal_threads_exist()) resources.guard->take_leave();
   return outcome;
 }
 
@@ -155,6 +149,10 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
   const core::WallTime started_on = std::chrono::system_clock::now();
   Spawned& main = resources->main = start(plan, setting, *resources, group, report);
   if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);
+  // A process of another group of the session with a child in the command's group makes that no orphaned group: ^Z
+  // would stop everybody where, as under `docker run -it`, nobody is there to continue them (fact 27). Not before the
+  // start: a group of another session cannot be entered.
+  if (ground.signals.shared_group && resources->guard) sys::leave_session();
   // Before the first event: what the loop opens from here on, as for the removal, is not there to be closed.
   let_go(*resources, setting.keep_open, report.warnings);
   if (main.pid < 0) {
@@ -183,7 +181,9 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
   auto resources = make_resources(ground, std::nullopt, &page);
   if (!resources) return resources.error();
   if (page.report.is_set()) {  // the run was over but for the report
-    setting.resume_delivery(page.report, give_up_when_asked(plan, *resources));
+    GiveUp give_up = give_up_when_asked(plan, *resources);
+    give_up.until = page.stop_deadline();
+    setting.resume_delivery(page.report, give_up);
     return RunOutcome{.exit_code = page.exit_code.load(), .die_of_interrupt = page.die_of_interrupt.load()};
   }
   if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);
@@ -235,40 +235,18 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
   std::vector<int> keep = setting.keep_open;
   const std::vector<int> needed = descriptors_of(ground);
   keep.insert(keep.end(), needed.begin(), needed.end());
-  const auto end = sides->guard->watch(**page, std::move(keep));
+  if (ground.pump) ground.pump->close_command_ends();
+  const GuardOrders orders{
+      .stop_timeout = plan.rules.stop_timeout,
+      .asks_to_stop =
+          [&](const signalfd_siginfo& info) { return use_of(info, ground.signals, plan) == core::SignalUse::stop; },
+      .output_gone = [&] { ground.pump->close_gone(); }};
+  const auto end = sides->guard->watch(**page, std::move(keep), orders);
   if (!end) return end.error();
   if (*end == WatchEnd::supervisor_died) {
     return take_over(plan, setting, observer, ground, **page, proc, tree, report);
   }
   return RunOutcome{.exit_code = (*page)->exit_code.load(), .die_of_interrupt = (*page)->die_of_interrupt.load()};
-}
-
-/// What comes before the run: nullopt when it may begin, else it is over.
-sys::Result<std::optional<RunOutcome>> wait_before_start(const core::RunPlan& plan, const RunSetting& setting,
-                                                         const proc::ProcFs& proc, RunGround& ground,
-                                                         core::RunReport& report) {
-  Prelude prelude(plan, *setting.record_codec, proc, setting.run_id, report);
-  const auto end = prelude.run(ground.die_with, ground.signals);
-  if (!end) {
-    sys::Error error = end.error();
-    error.operation.insert(0, error.code != 0 ? "--lock: cannot " : "--lock: ");
-    return error;
-  }
-  if (*end == Prelude::End::go_on) {
-    ground.lock = prelude.take_lock();
-    return std::optional<RunOutcome>();
-  }
-  const bool overlap = *end == Prelude::End::overlap;
-  report.result = overlap ? core::RunResult::overlap : core::RunResult::stopped;
-  report.exit_code =
-      overlap ? core::overlap_exit_code(plan.lock->on_overlap) : core::exit_code_before_start(report.stop->signal);
-  add_surroundings(proc, ground.known_as, ground.parent, report);
-  report.ended_at = std::chrono::system_clock::now();
-  report.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - ground.began_at);
-  setting.deliver(report, prelude.give_up(), nullptr);
-  return std::optional(
-      RunOutcome{.exit_code = report.exit_code,
-                 .die_of_interrupt = !overlap && ground.signals.shared_group && report.stop->signal == SIGINT});
 }
 
 }  // namespace
@@ -293,9 +271,15 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   auto ground = lay_ground(plan, setting, report);
   if (!ground) return ground.error();
   if (plan.lock || plan.splay > core::Millis::zero()) {
-    auto over = wait_before_start(plan, setting, proc, *ground, report);
-    if (!over) return over.error();
-    if (*over) return **over;
+    const RunScene scene{.die_with = ground->die_with,
+                         .signals = ground->signals,
+                         .known_as = ground->known_as,
+                         .parent = ground->parent,
+                         .began_at = ground->began_at};
+    auto lock = wait_before_start(plan, setting, proc, scene, report);
+    if (!lock) return lock.error();
+    if (!lock->has_value()) return outcome_before_start(report, ground->signals);
+    ground->lock = std::move(**lock);
   }
   if (auto prepared = prepare(plan, setting, proc, *ground, report); !prepared) return prepared.error();
   const std::string workdir = ground->workdir ? ground->workdir->path : std::string();

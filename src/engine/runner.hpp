@@ -4,20 +4,24 @@
 #include "core/plan.hpp"
 #include "core/record.hpp"
 #include "core/report.hpp"
+#include "engine/held_output.hpp"
 #include "engine/output.hpp"
 #include "engine/shared_page.hpp"
 #include "sys/result.hpp"
 #include "sys/signals.hpp"
 
 #include <functional>
+#include <string_view>
 #include <vector>
 
 namespace reapctl::engine {
 
-/// What the runner tells while it runs. Either function may be empty.
+/// What the runner tells while it runs. Each function may be empty.
 struct RunObserver {
   std::function<void(const core::Event&)> event;
   std::function<void()> interrupt_hint;  ///< the second ^C in a row was typed
+  /// A deletion takes long: this line replaces the one before, an empty one ends it.
+  std::function<void(std::string_view line)> removal_progress;
 };
 
 /// What the runner needs of its caller besides the plan.
@@ -25,7 +29,8 @@ struct RunSetting {
   sys::CallerSignals caller_signals;
   std::string run_id;
   const core::RecordCodec* record_codec = nullptr;
-  std::vector<int> keep_open;  ///< descriptors that the caller goes on using after the command has started
+  const HeldOutput* held = nullptr;  ///< takes the command's output: --quiet-on-success
+  std::vector<int> keep_open;        ///< descriptors that the caller goes on using after the command has started
   /// Called once when the run is over, in whichever process is left to do so. It should put the text of the report into
   /// `shared`, if there is one, and stop waiting for a reader when `give_up` says so.
   std::function<void(core::RunReport& report, const GiveUp& give_up, SharedReport* shared)> deliver;

@@ -1,11 +1,13 @@
 #pragma once
 
+#include "core/time.hpp"
 #include "sys/result.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <sys/types.h>
 
@@ -21,9 +23,14 @@ class SharedReport {
   [[nodiscard]] std::string_view rest() const { return {text_ + written_.load(), size_.load() - written_.load()}; }
   void advance(std::size_t bytes) { written_.fetch_add(bytes); }
 
+  /// How much of the output that was held back has followed it.
+  [[nodiscard]] std::size_t replayed() const { return replayed_.load(); }
+  void set_replayed(std::size_t bytes) { replayed_.store(bytes); }
+
  private:
   std::atomic<std::size_t> size_;
   std::atomic<std::size_t> written_;
+  std::atomic<std::size_t> replayed_;
   char text_[4U << 20U];  ///< costs nothing until it is written to
 };
 
@@ -37,6 +44,9 @@ struct SharedPage {
   std::atomic<int> exit_code;
   std::atomic<bool> die_of_interrupt;
   SharedReport report;
+
+  /// `stop_deadline_ns` as a time; nullopt when none runs.
+  [[nodiscard]] std::optional<core::TimePoint> stop_deadline() const;
 };
 
 struct Unmap {

@@ -1,9 +1,11 @@
 #include "engine/spawn.hpp"
 
+#include "engine/remover.hpp"
 #include "sys/children.hpp"
 #include "sys/clone.hpp"
 
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
@@ -142,6 +144,8 @@ int child_main(void* argument) {
   const SpawnRequest& request = *plan.request;
   if (request.pid_out != nullptr) request.pid_out->store(::getpid());
   if (request.group && ::setpgid(0, *request.group) != 0) return fail(plan, "setpgid", errno);
+  if (request.stdout_fd >= 0 && ::dup2(request.stdout_fd, STDOUT_FILENO) < 0) return fail(plan, "stdout", errno);
+  if (request.stderr_fd >= 0 && ::dup2(request.stderr_fd, STDERR_FILENO) < 0) return fail(plan, "stderr", errno);
   if (request.directory_fd >= 0 && ::fchdir(request.directory_fd) != 0) return fail(plan, "chdir", errno);
   if (request.no_new_privs && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail(plan, "no-new-privs", errno);
   write_down(plan);
@@ -155,6 +159,7 @@ int child_main(void* argument) {
 }  // namespace
 
 Spawned spawn(const SpawnRequest& request) {
+  assert(!removal_threads_exist());
   ChildPlan plan = make_plan(request);
   alignas(16) static std::array<std::byte, 64 * 1024> stack;
   auto cloned = request.cgroup_fd >= 0 ? sys::clone_child_into(request.cgroup_fd, child_main, &plan, stack)

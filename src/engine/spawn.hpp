@@ -23,6 +23,8 @@ struct SpawnRequest {
   std::atomic<pid_t>* pid_out = nullptr;  ///< where the child writes its pid before anything else can happen to it
   int cgroup_fd = -1;                     ///< the cgroup to be born in; -1: the current one
   bool no_new_privs = false;
+  int stdout_fd = -1;          ///< becomes the command's standard output; -1: the current one
+  int stderr_fd = -1;          ///< likewise
   int directory_fd = -1;       ///< the command's working directory; -1: the current one
   std::vector<int> close_fds;  ///< closed before the exec
   MainNote note;               ///< where the new process puts itself on record before the exec

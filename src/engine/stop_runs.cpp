@@ -4,6 +4,7 @@
 #include "sys/pid_fd.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <poll.h>
 
 namespace reapctl::engine {
@@ -14,24 +15,46 @@ struct Watched {
   std::vector<sys::UniqueFd> reapctl;
 };
 
-Watched watch(const proc::ProcFs& proc, const core::RunRecord& record) {
-  Watched watched;
+std::vector<core::ProcessId> reapctl_of(const core::RunRecord& record) {
   std::vector<core::ProcessId> ids = {record.supervisor};
   if (record.guard) ids.push_back(*record.guard);
-  for (const core::ProcessId& id : ids) {
+  return ids;
+}
+
+Watched watch(const proc::ProcFs& proc, const core::RunRecord& record) {
+  Watched watched;
+  for (const core::ProcessId& id : reapctl_of(record)) {
     auto pid_fd = sys::open_pid_fd(id.pid);
     if (pid_fd && is_running(proc, id)) watched.reapctl.push_back(pid_fd.take());
   }
   return watched;
 }
 
-/// The guard is whom the world knows; it passes the request on.
-std::string request(const proc::ProcFs& proc, const core::RunRecord& record) {
+/// Whose registry it is may write into it what he likes, but his reapctl is a process of his own.
+bool is_of(const proc::ProcFs& proc, const core::ProcessId& id, uid_t owner) {
+  const auto status = proc.status(id.pid);
+  return !status || status->effective_uid == owner;  // gone: then nobody is signalled, for its identity is looked at
+}
+
+/// The guard is whom the world knows; it passes the request on. Whoever of the two is stopped hears nothing until it is
+/// continued.
+std::string request(const proc::ProcFs& proc, const RunCase& run) {
+  const core::RunRecord& record = *run.record();
   if (record.stop_signal == 0) return "no signal stops it (--stop-on none)";
   const bool guarded = record.guard && is_running(proc, *record.guard);
-  const auto sent = signal_process(proc, guarded ? *record.guard : record.supervisor, record.stop_signal);
-  if (sent || sent.error().code == ESRCH) return {};
-  return "cannot " + sent.error().message();
+  const core::ProcessId reapctl = guarded ? *record.guard : record.supervisor;
+  if (!is_of(proc, reapctl, run.entry.owner)) {
+    return "process " + std::to_string(reapctl.pid) + ", its reapctl by the record, is another user's";
+  }
+  const auto sent = signal_process(proc, reapctl, record.stop_signal);
+  if (!sent && sent.error().code != ESRCH) return "cannot " + sent.error().message();
+  for (const core::ProcessId& id : reapctl_of(record)) {
+    const auto now = proc.stat(id.pid);
+    if (now && now->id == id && now->state == 'T' && is_of(proc, id, run.entry.owner)) {
+      (void)signal_process(proc, id, SIGCONT);  // if it is gone there is nobody to be continued
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -41,10 +64,10 @@ std::vector<StopResult> stop_runs(const proc::ProcFs& proc, RunCases& cases, con
   std::vector<StopResult> results(indices.size());
   std::vector<Watched> watched(indices.size());
   for (std::size_t i = 0; i < indices.size(); ++i) {
-    const auto& record = cases.cases[indices[i]].record();
-    if (!record) continue;
-    watched[i] = watch(proc, *record);
-    results[i].reason = request(proc, *record);
+    const RunCase& run = cases.cases[indices[i]];
+    if (!run.record()) continue;
+    watched[i] = watch(proc, *run.record());
+    results[i].reason = request(proc, run);
   }
   for (std::size_t i = 0; i < indices.size(); ++i) {
     if (!results[i].reason.empty()) continue;

@@ -17,6 +17,9 @@
 namespace reapctl::engine {
 namespace {
 
+/// What a deletion gets even if the sweep is to kill at once: there is nothing to be waited for but the disk.
+constexpr core::Millis kDeletionBound{5000};
+
 /// A lock and a directory for each run, a pidfd for each victim: as many as we may.
 void raise_descriptor_limit() {
   rlimit limit{};
@@ -183,6 +186,8 @@ void Sweeper::kill() {
       sight.victims.push_back(std::move(picture.census.processes[victim.process].stat));
       sight.others.erase(sight.victims.back().id);
     }
+    sight.more = observer_->cgroups_to_kill_are_populated();
+    nobody_left = nobody_left && !sight.more;
     return sight;
   };
   VictimLadder ladder(proc_, plan_.ladder, core::graceful_share(plan_.stop_timeout), scan,
@@ -251,8 +256,8 @@ void Sweeper::clean_up(SweepTarget& target) {
   } else if (target.unjudged > 0) {
     target.reason = counted(target.unjudged, "could not be judged");
   } else {
-    LeftoversRemoved removed = remove_leftovers(record, record.mount_namespace == cases_.here.mount_namespace,
-                                                core::Clock::now() + plan_.stop_timeout);
+    const auto deadline = core::Clock::now() + std::max(plan_.stop_timeout, kDeletionBound);
+    LeftoversRemoved removed = remove_leftovers(record, scope_of(run), deadline, progress_);
     std::move(removed.items.begin(), removed.items.end(), std::back_inserter(report_.removed));
     std::move(removed.remarks.begin(), removed.remarks.end(), std::back_inserter(report_.warnings));
     target.reason = removed.problem;
@@ -265,6 +270,31 @@ void Sweeper::clean_up(SweepTarget& target) {
   if (target.clean) report_.removed.push_back({.kind = "record", .path = run.entry.path, .run_id = run.entry.run_id});
   run.lock.reset();
   run.directory.reset();
+}
+
+LeftoverScope Sweeper::scope_of(const RunCase& run) const {
+  return {.same_mounts = run.record()->mount_namespace == cases_.here.mount_namespace,
+          .same_boot = run.verdict != core::Verdict::gone,
+          .insist = std::find(plan_.runs.begin(), plan_.runs.end(), run.entry.run_id) != plan_.runs.end(),
+          .claimed = run.record()->remove.empty() ? std::vector<core::RemoveOnRecord>() : paths_of_others()};
+}
+
+/// The --remove paths of all runs that stay, those that have begun since the registries were read included.
+std::vector<core::RemoveOnRecord> Sweeper::paths_of_others() const {
+  std::set<std::string> targets;
+  for (const SweepTarget& target : targets_) targets.insert(cases_.cases[target.index].entry.run_id);
+  std::vector<core::RemoveOnRecord> paths;
+  for (const Registry& registry : cases_.registries) {
+    const auto ids = registry.run_ids();
+    if (!ids) continue;  // that it cannot be read was said when it was read first
+    for (const std::string& id : *ids) {
+      if (targets.contains(id)) continue;
+      const auto entry = read_entry(registry, id, codec_);
+      if (!entry || !entry->record) continue;
+      paths.insert(paths.end(), entry->record->remove.begin(), entry->record->remove.end());
+    }
+  }
+  return paths;
 }
 
 void Sweeper::describe_targets() {
@@ -297,7 +327,10 @@ void Sweeper::describe_targets() {
       if (size.there) swept.workdir = record.workdir->path;
       swept.workdir_files = size.files;
       swept.workdir_bytes = size.bytes;
-      for (const core::RemoveOnRecord& path : record.remove) swept.remove.push_back(path.path);
+      const LeftoverScope scope = scope_of(run);
+      for (const core::RemoveOnRecord& path : record.remove) {
+        if (why_path_stays(path, scope).empty()) swept.remove.push_back(path.path);
+      }
       if (target.unjudged > 0) swept.reason = counted(target.unjudged, "could not be judged");
     }
     report_.runs.push_back(std::move(swept));

@@ -2,6 +2,7 @@
 
 #include "core/sweep_plan.hpp"
 #include "core/sweep_report.hpp"
+#include "engine/leftovers.hpp"
 #include "engine/run_cases.hpp"
 #include "engine/sweep_picture.hpp"
 #include "engine/sweep_targets.hpp"
@@ -9,8 +10,10 @@
 #include "proc/listening.hpp"
 #include "proc/proc_fs.hpp"
 
+#include <functional>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 namespace reapctl::engine {
@@ -20,7 +23,11 @@ namespace reapctl::engine {
 /// first thing that would change anything.
 class Sweeper {
  public:
-  Sweeper(const core::SweepPlan& plan, const core::RecordCodec& codec) : plan_(plan), codec_(codec) {}
+  using Progress = std::function<void(std::string_view line)>;
+
+  /// `progress`: as RunObserver::removal_progress.
+  Sweeper(const core::SweepPlan& plan, const core::RecordCodec& codec, const Progress& progress)
+      : plan_(plan), codec_(codec), progress_(progress) {}
 
   /// Sweeps the runs in `registries`. Those in the usual registries, of all users for root, protect what is theirs.
   [[nodiscard]] core::SweepReport run(std::vector<Registry> registries);
@@ -38,11 +45,14 @@ class Sweeper {
   void clean_up(SweepTarget& target);
   [[nodiscard]] bool is_left_running(const SweepTarget& target) const;
   void skip_released(const SweepTarget& target);
+  [[nodiscard]] LeftoverScope scope_of(const RunCase& run) const;
+  [[nodiscard]] std::vector<core::RemoveOnRecord> paths_of_others() const;
   void describe_targets();
   void conclude();
 
   const core::SweepPlan& plan_;
   const core::RecordCodec& codec_;
+  const Progress& progress_;
   const proc::ProcFs proc_;
   RunCases cases_;
   std::vector<SweepTarget> targets_;

@@ -38,15 +38,20 @@ void Tree::disown_children() {
 }
 
 void Tree::own(pid_t main) {
+  main_ = main;
   if (!has_strangers_) return;
   if (const auto process = proc_.stat(main)) ours_.insert(process->id);
 }
 
 std::vector<core::ProcessStat> Tree::living() {
-  std::vector<core::ProcessStat> processes = proc_.descendants(::getpid()).processes;
+  // In a storm thousands of zombies would be looked at to find the few who live, and the cgroup lists those alone.
+  // Whoever has left it is found when the storm is over.
+  std::vector<core::ProcessStat> processes;
+  if (cgroup_ == nullptr || !in_storm()) processes = proc_.descendants(::getpid()).processes;
   const std::set<pid_t> members = cgroup_ != nullptr ? add_members(processes) : std::set<pid_t>();
   if (has_strangers_) leave_out_strangers(processes, members);
   std::erase_if(processes, [](const core::ProcessStat& process) { return !is_alive(process); });
+  if (adoptions_watched_) note_adopted(processes);
   peak_ = std::max(peak_.value_or(0), static_cast<int>(processes.size()));
   return processes;
 }
@@ -71,6 +76,22 @@ std::set<pid_t> Tree::add_members(std::vector<core::ProcessStat>& processes) con
     if (members.contains(process.id.pid)) processes.push_back(std::move(process));
   }
   return members;
+}
+
+void Tree::note_adopted(const std::vector<core::ProcessStat>& processes) {
+  for (const core::ProcessStat& process : processes) {
+    const bool adopted = process.ppid == ::getpid() && process.id.pid != main_;
+    if (adopted && adopted_pids_.insert(process.id.pid).second) adopted_.push_back(process);
+  }
+}
+
+bool Tree::forget_adopted(pid_t pid) {
+  return adopted_pids_.erase(pid) > 0;
+}
+
+bool Tree::in_storm() const {
+  const auto children = proc_.children(::getpid());
+  return children && children->size() > kStorm;
 }
 
 bool Tree::may_have_somebody() const {
@@ -133,8 +154,7 @@ int Tree::tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> m
 
 void Tree::note_whom_the_kill_finds() {
   told_.clear();
-  const auto children = proc_.children(::getpid());
-  if (children && children->size() > kStorm) return;
+  if (in_storm()) return;
   for (const core::ProcessStat& process : living()) told_.insert(process.id);
 }
 

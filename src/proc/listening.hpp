@@ -36,12 +36,18 @@ class ListeningSockets {
   [[nodiscard]] sys::Result<std::set<std::uint64_t>> held_by(
       pid_t pid, std::size_t limit = std::numeric_limits<std::size_t>::max()) const;
 
+  /// Whether anybody, whoever it is, listens on the port of `address` (as from `of`), on whatever address. Yes where
+  /// nothing can be found out.
+  [[nodiscard]] bool may_listen_on_port_of(std::string_view address) const;
+
  private:
   bool add_from_kernel();
-  void add_table(const std::string& path);
+  /// Whether it could be read.
+  bool add_table(const std::string& path);
   bool add_row(std::string_view row);
 
   ProcFs proc_;
+  bool known_ = true;
   std::unordered_map<std::uint64_t, std::string> address_of_inode_;
 };
 

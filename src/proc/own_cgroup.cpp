@@ -91,9 +91,11 @@ std::vector<std::string> cgroup2_directories(std::string_view mountinfo, std::st
   each_line_of(mountinfo, [&](std::string_view line) {
     const std::size_t separator = line.find(" - ");
     if (separator == std::string_view::npos || !line.substr(separator).starts_with(" - cgroup2 ")) return;
+    line = line.substr(0, separator);
     for (int skipped = 0; skipped < 3; ++skipped) (void)next_word(line);  // mount id, parent id, device
     const std::string root = unescaped(next_word(line));
     const std::string mount_point = unescaped(next_word(line));
+    if (!root.starts_with('/') || !mount_point.starts_with('/')) return;
     const auto rest = below(path, root);
     if (rest) (is_writable(next_word(line)) ? writable : others).push_back(mount_point + std::string(*rest));
   });

@@ -1,6 +1,7 @@
 #include "proc/proc_fs.hpp"
 
 #include "core/descent.hpp"
+#include "proc/host.hpp"
 #include "sys/children.hpp"
 #include "sys/unique_fd.hpp"
 
@@ -8,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <climits>
 #include <dirent.h>
 #include <fcntl.h>
@@ -113,6 +115,9 @@ Listing ProcFs::descendants(pid_t root) const {
     listing.processes = core::descendants_of(root, std::move(listing.processes));
     return listing;
   }
+  // Processes that fork and exit for ever would lead on and on: whoever was born since is listed, but not followed.
+  const auto began = std::chrono::duration_cast<std::chrono::nanoseconds>(since_boot()).count();
+  const auto began_ticks = static_cast<std::uint64_t>(began / (1'000'000'000 / ::sysconf(_SC_CLK_TCK)));
   Listing found;
   std::unordered_set<pid_t> known{root};
   const auto take = [&](const sys::Result<std::vector<pid_t>>& pids) {
@@ -141,6 +146,7 @@ Listing ProcFs::descendants(pid_t root) const {
     // What a process leaves behind is handed on in the same step in which it becomes a zombie (exit_notify), unless
     // other threads live on. Skipping zombies keeps a backlog of thousands of them cheap.
     if (single && found.processes[next].state == 'Z') continue;
+    if (id.start_ticks > began_ticks) continue;
     const auto pids = single ? children_of_thread(id.pid, id.pid) : children(id.pid);
     if (pids && !pids->empty()) {
       // The list may be that of a stranger with the same pid. If the process is gone, each child's own parent decides.

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <charconv>
+#include <csignal>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -47,6 +48,16 @@ T number(const Json& object, const char* key) {
 pid_t pid(const Json& object, const char* key) {
   const auto value = number<pid_t>(object, key);
   if (value < 1) throw Malformed{std::string("\"") + key + "\" is no pid"};
+  return value;
+}
+
+/// A signal that asks to stop, or 0. No reapctl can be told anything by KILL or STOP: the kernel does not let it hear
+/// them.
+int stop_signal(const Json& json) {
+  const int value = number<int>(json, "stop_signal");
+  if (value < 0 || value > SIGRTMAX || value == SIGKILL || value == SIGSTOP) {
+    throw Malformed{"\"stop_signal\" is no signal that asks a run to stop"};
+  }
   return value;
 }
 
@@ -154,7 +165,7 @@ core::RunRecord record_of(const Json& json) {
                          .state = state(json),
                          .main = {},
                          .leftovers = {},
-                         .stop_signal = number<int>(json, "stop_signal"),
+                         .stop_signal = stop_signal(json),
                          .cgroup = {},
                          .workdir = {},
                          .remove = {},

@@ -1,5 +1,6 @@
 #include "sys/children.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -33,22 +34,17 @@ bool is_child(pid_t pid) {
 
 std::vector<pid_t> children_by_asking() {
   constexpr pid_t kHighestPid = 4194304;  // PID_MAX_LIMIT, proc(5)
-  const pid_t self = ::getpid();
-  const pid_t newest = ::fork();
-  if (newest == 0) ::_exit(0);
-  if (newest > 0) wait_and_reap(newest);
   std::vector<pid_t> found;
   const auto ask = [&found](pid_t first, pid_t end) {
     for (pid_t pid = first; pid < end; ++pid) {
       if (is_child(pid)) found.push_back(pid);
     }
   };
-  if (newest > self) {
-    ask(self + 1, newest);
-  } else {  // begun again, or no child could be made
-    ask(self + 1, kHighestPid);
-    ask(1, newest > 0 ? newest : self);
-  }
+  const pid_t newest = ::fork();
+  if (newest == 0) ::_exit(0);
+  if (newest > 0) wait_and_reap(newest);
+  ask(1, std::max(newest, 1));
+  if (found.empty() && has_children()) ask(std::max(newest, 1), kHighestPid);
   return found;
 }
 

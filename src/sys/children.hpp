@@ -20,9 +20,9 @@ struct ChildEnd {
 /// Whether `pid` is a child of this process, living or ended.
 [[nodiscard]] bool is_child(pid_t pid);
 
-/// All children of this process, living or ended, without /proc: asks about each pid that one of them can have, half a
-/// microsecond each. Pids are given out upwards and begin again at the lowest (pid_namespaces(7), pid_max), so they are
-/// between our own and that of a child which is made, and reaped, to see how far they have come.
+/// The children of this process, living or ended, without /proc: asks about each pid up to that of a child which is
+/// made, and reaped, to see how far the numbers have come; half a microsecond each. The numbers may have come to their
+/// end and begun again since a child got a higher one: such children are looked for when no others are left.
 [[nodiscard]] std::vector<pid_t> children_by_asking();
 
 /// A child that has ended, left unreaped so that its pid cannot be reused; nullopt if there is none.

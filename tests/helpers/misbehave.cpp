@@ -38,6 +38,7 @@
 ///   lock=FILE                   holds flock(LOCK_EX) on it
 ///   stop-self                   SIGSTOP
 ///   stop-parent  stop-grandparent   SIGSTOP: to reapctl, if this is the command
+///   kill-group=SIG              to its own process group, as kill 0
 ///   keep-stopping-parent        SIGSTOP every millisecond, by a child of its own
 ///   cgroup=DIR  parent-cgroup=DIR   moves this process, or its parent, into a cgroup v2
 ///   write=FILE:TEXT             into a file that exists, as into cgroup.freeze
@@ -272,6 +273,7 @@ constexpr Step kSteps[] = {
     {"lock", hold_lock},
     {"stop-parent", [](std::string_view) { kill(getppid(), SIGSTOP); }},
     {"stop-grandparent", [](std::string_view) { kill(parent_of(getppid()), SIGSTOP); }},
+    {"kill-group", [](std::string_view name) { kill(0, signal_number(name)); }},
     {"keep-stopping-parent", [](std::string_view) { keep_stopping(getppid()); }},
     {"cgroup", [](std::string_view directory) { enter_cgroup(directory, getpid()); }},
     {"parent-cgroup", [](std::string_view directory) { enter_cgroup(directory, getppid()); }},

@@ -28,15 +28,22 @@ mkdir /run/precious && echo x > /run/precious/file
 setsid sleep 1000 & victim=$!
 as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups env -u REAPCTL_REGISTRY "$@"; }
 unset REAPCTL_REGISTRY
-# Starts a run of nobody's and kills its reapctl when the command is on record.
-orphan_of_nobody() {
-  as_nobody "$reapctl" run --report none --workdir-base /run/base -- "$@" &
-  until grep -q '"running"' /run/reapctl/65534/*/record.json 2>/dev/null; do :; done
+pid_of() { sed 's/.*"'$1'":{"pid":\([0-9]*\).*/\1/' "$record"; }
+ticks_of() { sed 's/.*) //' /proc/$1/stat | cut -d' ' -f20; }
+# Starts a run of nobody's and waits until its record is complete: reapctl writes it once more when the command runs.
+run_of_nobody() {
+  as_nobody setsid "$reapctl" run --report none --workdir-base /run/base -- "$@" &
+  until grep -q '"origin":{' /run/reapctl/65534/*/record.json 2>/dev/null; do :; done
   record=$(echo /run/reapctl/65534/*/record.json)
-  supervisor=$(sed 's/.*"supervisor":{"pid":\([0-9]*\).*/\1/' "$record")
-  guard=$(sed 's/.*"guard":{"pid":\([0-9]*\).*/\1/' "$record")
-  kill -STOP $guard $supervisor; kill -KILL $guard $supervisor
-  until ! alive $guard && ! alive $supervisor; do :; done
+  supervisor=$(pid_of supervisor) guard=$(pid_of guard) main=$(pid_of main)
+}
+# Kills its reapctl; the supervisor first, so that the guard's death continues nobody.
+orphan_of_nobody() {
+  run_of_nobody "$@"
+  kill -STOP $guard; kill -KILL $supervisor
+  while alive $supervisor; do :; done
+  kill -KILL $guard
+  while alive $guard; do :; done
 }
 alive() { [ -e /proc/$1/stat ] && ! grep -q '^State:.Z' /proc/$1/status; }
 )";
@@ -108,6 +115,45 @@ TEST_F(SweepForUsers, ARecordCannotMakeRootKillOrDelete) {
   const auto report = last_json_line(outcome.out);
   ASSERT_EQ(report["survivors"].size(), 1U) << report;
   EXPECT_THAT(report["survivors"][0]["reason"].dump(), HasSubstr("EPERM"));
+}
+
+TEST_F(SweepForUsers, ARecordCannotMakeRootStopAStranger) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  // Its reapctl is alive and holds the lock, but the record says that it is a process of root's.
+  const Outcome outcome = in_namespaces(R"sh(
+    run_of_nobody sleep 1000
+    id=$(basename "$(dirname "$record")")
+    as_nobody cp "$record" /run/base/good
+    for signal in 15 9; do
+      sed "s#\"\\(guard\\|supervisor\\)\":{[^}]*}#\"\\1\":{\"pid\":$victim,\"start_ticks\":$(ticks_of $victim)}#g
+           s|\"stop_signal\":[0-9]*|\"stop_signal\":$signal|" /run/base/good > "$record"
+      "$reapctl" stop --name sleep --stop-timeout 100ms; echo "code $?"
+      "$reapctl" stop $id --stop-timeout 100ms; echo "code $?"
+      "$reapctl" sweep --all-users --include-active --stop-timeout 100ms >/dev/null; echo "code $?"
+      alive $victim && echo "victim alive"
+    done
+    cat /run/base/good > "$record"
+    "$reapctl" stop --name sleep; echo "code $?"
+    alive $main || alive $guard || echo "gone"
+    ls -A /run/reapctl/65534
+  )sh");
+  EXPECT_EQ(outcome.out,
+            "code 4\ncode 4\ncode 4\nvictim alive\n"
+            "code 1\ncode 1\ncode 0\nvictim alive\n"  // no record, and its lock is held
+            "code 0\ngone\n")
+      << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("its reapctl by the record, is another user's"));
+}
+
+TEST_F(SweepForUsers, StopByRootContinuesAStoppedReapctlAndIsBounded) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  const Outcome outcome = in_namespaces(R"sh(
+    run_of_nobody sleep 1000
+    kill -STOP $guard $supervisor
+    "$reapctl" stop --name sleep; echo "code $?"
+    alive $main || alive $guard || echo "gone"
+  )sh");
+  EXPECT_EQ(outcome.out, "code 0\ngone\n") << outcome.err;
 }
 
 TEST_F(SweepForUsers, ALinkInPlaceOfARegistryIsRefused) {

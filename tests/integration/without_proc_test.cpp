@@ -64,5 +64,20 @@ TEST_P(WithoutProc, StopsEverythingAtTheTimeout) {
   EXPECT_GE(outcome.report["stop"]["rungs"][0]["told"], 1);
 }
 
+TEST(WithoutProcAndPids, FindsWhoeverGotHisPidBeforeTheNumbersBeganAgain) {
+  if (const std::string obstacle = storm_obstacle(); !obstacle.empty()) GTEST_SKIP() << obstacle;
+  const std::string count_on = "i=0; while [ $i -lt $n ]; do (:); i=$((i + 1)); done\n";
+  Launch launch = run_of(
+      {"--ladder", "TERM:300ms,KILL"},
+      sh("n=380\n" + count_on + "setsid sleep 1000 &\necho $! >&2\nn=60\n" + count_on + "exec sh -c 'echo $$ >&2'"));
+  launch.env = {{"TMPDIR", "/nonexistent"}, {"REAPCTL_REGISTRY", "/nonexistent/registry"}};
+  launch.wrapper = in_namespace("echo 400 >/proc/sys/kernel/pid_max; mount -t tmpfs none /proc;");
+  const Outcome outcome = run(std::move(launch));
+  EXPECT_EQ(outcome.code(), 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  ASSERT_EQ(outcome.report["tree"]["leftovers"].size(), 1U) << outcome.report_text << outcome.err;
+  EXPECT_GT(outcome.report["tree"]["leftovers"][0]["pid"], 370) << outcome.err;
+}
+
 }  // namespace
 }  // namespace reapctl::test

@@ -7,7 +7,6 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -22,7 +21,7 @@ struct PendingCall {
   std::array<std::uint64_t, 6> arguments{};
 
   /// The second argument of the *at calls.
-  [[nodiscard]] std::string_view name() const;
+  [[nodiscard]] std::string name() const;
   [[nodiscard]] bool is_rmdir() const;
 };
 

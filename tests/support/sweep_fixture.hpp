@@ -25,7 +25,7 @@ class SweepFixture : public testing::Test {
 
   /// A run whose command does `steps` and then says `role`.
   std::unique_ptr<Reapctl> start(const std::string& role, Args steps, Args options = {}) {
-    options.insert(options.begin(), {"run", "--report", "none", "--workdir-base", base_});
+    options.insert(options.begin(), {"run", "--contain", "subreaper", "--report", "none", "--workdir-base", base_});
     options.emplace_back("--");
     steps.push_back("ready=" + role);
     if (role.starts_with("stopped")) steps.emplace_back("stop-self");

@@ -142,5 +142,25 @@ TEST(ExitCode, Is125IfSomethingSurvivedAlthoughAllWentWell) {
   EXPECT_EQ(code(std::nullopt, stopped_by(StopCause::signal), kOnlyZero, true), 125);
 }
 
+TEST(HasFailed, EverythingOfWhichSomebodyShouldHear) {
+  const auto failed = [](RunResult result, int exit_code, int survivors = 0) {
+    RunReport report;
+    report.result = result;
+    report.exit_code = exit_code;
+    report.tree.survivors_total = survivors;
+    return has_failed(report);
+  };
+  EXPECT_FALSE(failed(RunResult::success, 0));
+  EXPECT_FALSE(failed(RunResult::overlap, 0)) << "skipped";
+  EXPECT_TRUE(failed(RunResult::overlap, kExitOverlap));
+  EXPECT_TRUE(failed(RunResult::success, 125, 1)) << "something survived";
+  EXPECT_TRUE(failed(RunResult::success, 0, 1));
+  EXPECT_TRUE(failed(RunResult::stopped, 0)) << "even if the command exits 0";
+  for (const RunResult result : {RunResult::supervisor_died, RunResult::guard_died, RunResult::not_started,
+                                 RunResult::timeout, RunResult::core_dump, RunResult::signal, RunResult::exit_code}) {
+    EXPECT_TRUE(failed(result, 0));
+  }
+}
+
 }  // namespace
 }  // namespace reapctl::core

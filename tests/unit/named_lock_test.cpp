@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -100,6 +101,26 @@ TEST_F(NamedLockTest, ARegistryThatAppearsBetweenOpeningAndTakingIsNotMissed) {
   NamedLock late = open();
   ASSERT_TRUE(take(late));
   EXPECT_FALSE(take(early));
+}
+
+TEST_F(NamedLockTest, AFileThatSomebodyHasUnlinkedIsNoLock) {
+  places_ = {.chosen = root_ / "registry", .system = {}, .temporary = {}};
+  NamedLock early = open();
+  fs::remove(root_ / "registry" / "locks" / "backup");
+  NamedLock late = open();
+  ASSERT_TRUE(take(late));
+  EXPECT_FALSE(take(early)) << "what it has open is another file";
+}
+
+TEST_F(NamedLockTest, WhileItIsOpenItsDirectoryIsNotAged) {
+  places_ = {.chosen = root_ / "registry", .system = {}, .temporary = {}};
+  const sys::UniqueFd directory = [&] {
+    const NamedLock lock = open();
+    sys::UniqueFd fd(::open((root_ / "registry" / "locks").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    EXPECT_NE(::flock(fd.get(), LOCK_EX | LOCK_NB), 0) << "as systemd-tmpfiles asks";
+    return fd;
+  }();
+  EXPECT_EQ(::flock(directory.get(), LOCK_EX | LOCK_NB), 0);
 }
 
 TEST_F(NamedLockTest, WhatIsPlantedInItsPlaceIsRefused) {

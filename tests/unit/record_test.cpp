@@ -126,6 +126,14 @@ TEST(RecordJson, APidThatWouldMeanEverybodyIsRefused) {
   }
 }
 
+TEST(RecordJson, ASignalThatAsksNobodyToStopIsRefused) {
+  for (const int signal : {-1, 9, 19, 65, 2'000'000'000}) {
+    auto bad = nlohmann::json::parse(record_codec().encode(sample()).text);
+    bad["stop_signal"] = signal;
+    EXPECT_FALSE(record_codec().decode(bad.dump())) << signal;
+  }
+}
+
 TEST(RecordJson, ANewerSchemaIsNamed) {
   auto newer = nlohmann::json::parse(record_codec().encode(sample()).text);
   newer["schema_version"] = 2;

@@ -187,9 +187,15 @@ TEST_F(RemoverRace, SomebodyElseDeletesTheSameTree) {
       fs::create_directories(work_ + name);
       make_files(work_ + name, 50);
     }
-    std::thread other([this] { (void)remove_tree(work_); });
-    std::error_code lost;
-    const RemovalStats stats = remove_tree(work_);
+    const sys::UniqueFd parent(::open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const auto identity = identity_of(work_);  // before either of them may have deleted it
+    const auto remove = [&] {
+      engine::RemovalProgress progress;
+      engine::remove_directory(parent.get(), "work", identity, progress);
+      return progress.stats();
+    };
+    std::thread other([&] { (void)remove(); });
+    const RemovalStats stats = remove();
     other.join();
     EXPECT_THAT(errors_of(stats), testing::Each(testing::AnyOf("ENOENT work", "ESTALE work")));
     EXPECT_FALSE(fs::exists(work_));

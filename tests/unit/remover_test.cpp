@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <optional>
 #include <poll.h>
 #include <pthread.h>
@@ -230,26 +231,63 @@ TEST_F(Remover, JobSaysOnItsEventfdThatItHasEnded) {
   EXPECT_TRUE(stats.complete);
   EXPECT_EQ(stats.counts.directories, 3);
   EXPECT_GE(stats.threads, 1);
+  EXPECT_FALSE(engine::removal_threads_exist());
+}
+
+TEST_F(Remover, AnEmptyDirectoryNeedsNoThread) {
+  const sys::UniqueFd parent(::open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const sys::UniqueFd work(::open(work_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const std::int64_t blocks = blocks_of(work_);
+  const auto stats = engine::remove_if_empty(parent.get(), "work", work.get(), identity_of(work_));
+  ASSERT_TRUE(stats.has_value());
+  EXPECT_TRUE(stats->complete);
+  EXPECT_EQ(stats->threads, 0);
+  EXPECT_EQ(stats->counts.directories, 1);
+  EXPECT_EQ(stats->counts.bytes, blocks);
+  EXPECT_FALSE(fs::exists(work_));
+}
+
+TEST_F(Remover, WhatIsNotTheEmptyDirectoryIsLeftToTheThread) {
+  const sys::UniqueFd parent(::open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const auto attempt = [&](const sys::DirectoryIdentity& expected) {
+    const sys::UniqueFd work(::open(work_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return engine::remove_if_empty(parent.get(), "work", work.get(), expected);
+  };
+  auto other = identity_of(work_);
+  ++other.birth_time_ns;
+  EXPECT_FALSE(attempt(other).has_value());
+  write_file(work_ + "/file", "");
+  EXPECT_FALSE(attempt(identity_of(work_)).has_value());
+  fs::remove(work_ + "/file");
+  const sys::UniqueFd work(::open(work_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const auto identity = identity_of(work_);
+  fs::rename(work_, directory_ / "elsewhere");
+  EXPECT_FALSE(engine::remove_if_empty(parent.get(), "work", work.get(), identity).has_value());
+  fs::create_directory(work_);
+  EXPECT_FALSE(engine::remove_if_empty(parent.get(), "work", work.get(), identity).has_value());
+  EXPECT_TRUE(fs::exists(work_));
+  EXPECT_TRUE(fs::exists(directory_ / "elsewhere"));
 }
 
 TEST_F(Remover, JobThatHangsIsLeftBehind) {
   REQUIRE_CALL_STOPS();
   make_files(work_, 10);
   std::optional<RemovalJob> job;
-  sys::UniqueFd ended;
+  std::promise<int> started;
   {
     CallStops stops({SYS_unlinkat}, [&] {
       job.emplace(start().take());
-      ended.reset(::dup(job->completion_fd()));
+      started.set_value(::dup(job->completion_fd()));
     });
     const sys::UniqueFd never(::eventfd(0, EFD_CLOEXEC));
     const auto hanging = stops.next(never.get());
     ASSERT_TRUE(hanging.has_value());
     // The thread is in the kernel, and nobody answers: this would never return if it waited.
-    while (!ended.valid()) std::this_thread::yield();
+    const sys::UniqueFd ended(started.get_future().get());
     const RemovalStats stats = job->abandon();
     EXPECT_FALSE(stats.complete);
     EXPECT_EQ(stats.counts.files, 0);
+    EXPECT_TRUE(engine::removal_threads_exist());
     // Once answered it makes no further call, and ends.
     stops.go_on(*hanging);
     EXPECT_FALSE(stops.next(ended.get()).has_value());
@@ -260,11 +298,12 @@ TEST_F(Remover, JobThatHangsIsLeftBehind) {
 TEST_F(Remover, JobWithoutAnOwnerStops) {
   REQUIRE_CALL_STOPS();
   make_files(work_, 10);
-  sys::UniqueFd ended;
+  std::promise<int> started;
   CallStops stops({SYS_unlinkat}, [&] {
     auto job = start().take();
-    ended.reset(::dup(job.completion_fd()));
+    started.set_value(::dup(job.completion_fd()));
   });
+  const sys::UniqueFd ended(started.get_future().get());
   while (const auto call = stops.next()) stops.go_on(*call);
   wait_for(ended.get());
   // However far it had come by then: nobody works on it any more.

@@ -100,7 +100,7 @@ TEST(ReportJson, TellsLeftoversSurvivorsAndTheWorkDirectory) {
             R"({"pid":9,"comm":"dd","state":"D","wchan":"nfs_wait","reason":"does not wake up"})");
   EXPECT_EQ(
       json["containment"].dump(),
-      R"({"mode":"cgroup","guard":false,"why":"asked for","cgroup":{"path":"/sys/fs/cgroup/reapctl-C71E","memory_peak_bytes":4096,"cpu_usage_us":null,"oom_kills":1}})");
+      R"({"mode":"cgroup","guard":true,"why":"asked for","cgroup":{"path":"/sys/fs/cgroup/reapctl-C71E","memory_peak_bytes":4096,"cpu_usage_us":null,"oom_kills":1}})");
   EXPECT_EQ(json["workdir"]["errors"].dump(), R"([{"path":"/tmp/reapctl-C71E/x","errno_name":"EBUSY"}])");
   EXPECT_EQ(json["stop"]["signal_name"], "TERM");
   EXPECT_EQ(json["stop"]["sender_pid"], 1);
@@ -232,6 +232,16 @@ TEST(Schema, IsEmbeddedByteForByte) {
   }
   EXPECT_NE(std::find(names.begin(), names.end(), "report"), names.end());
   EXPECT_NE(std::find(names.begin(), names.end(), "event"), names.end());
+}
+
+TEST(ReportJson, AProcessThatIsEndingHasNoMemoryToTellOf) {
+  core::RunReport report = test::timed_out();
+  report.stop->snapshot[0].rss_bytes = 0;
+  report.tree.leftovers = {{.process = report.stop->snapshot[0], .died_of = {}, .after = {}, .rung = ""}};
+  const Json json = rendered(report);
+  EXPECT_TRUE(json["stop"]["snapshot"][0]["rss_bytes"].is_null());
+  EXPECT_EQ(json["stop"]["snapshot"][1]["rss_bytes"], 1 << 20);
+  EXPECT_TRUE(json["tree"]["leftovers"][0]["rss_bytes"].is_null());
 }
 
 }  // namespace

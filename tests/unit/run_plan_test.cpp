@@ -310,7 +310,7 @@ TEST(RunPlanOverlap, OnOverlapIsOneOfFour) {
   EXPECT_EQ(made("wait=5m").wait_limit, Millis(300'000));
   EXPECT_EQ(made("wait=0").wait_limit, Millis(0));
   EXPECT_THAT(refusal({{"lock", "x"}, {"on-overlap", "wait=soon"}}), HasSubstr("--on-overlap wait \"soon\": expected"));
-  EXPECT_THAT(refusal({{"lock", "x"}, {"on-overlap", "die"}}), HasSubstr("skip, wait, wait=DUR, fail, kill"));
+  EXPECT_THAT(refusal({{"lock", "x"}, {"on-overlap", "die"}}), HasSubstr("skip, wait, fail, kill"));
   EXPECT_THAT(refusal({{"on-overlap", "skip"}}), HasSubstr("needs --lock"));
 }
 
@@ -319,6 +319,18 @@ TEST(RunPlanOverlap, SplayIsADurationAndZeroIsNone) {
   EXPECT_EQ(plan({{"splay", "0"}}).splay, Millis(0));
   EXPECT_EQ(plan({{"splay", "10m"}}).splay, Millis(600'000));
   EXPECT_THAT(refusal({{"splay", "-1"}}), HasSubstr("--splay \"-1\": expected"));
+}
+
+TEST(RunPlanOutput, TailIsASizeAndNotForWhatIsLeftRunning) {
+  EXPECT_EQ(plan().tail_bytes, 0U);
+  EXPECT_EQ(plan({{"tail", "64k"}}).tail_bytes, 65536U);
+  EXPECT_THAT(refusal({{"tail", "17M"}}), HasSubstr("--tail \"17M\": expected at most 16M"));
+  EXPECT_THAT(refusal({{"tail", "1k"}, {"leftovers", "leave"}}), HasSubstr("does not go with --leftovers leave"));
+  EXPECT_EQ(plan({{"tail", "0"}, {"leftovers", "leave"}}).tail_bytes, 0U);
+  EXPECT_EQ(plan({{"tail", "1k"}, {"quiet-on-success", ""}, {"leftovers", "leave"}}).tail_bytes, 1024U)
+      << "files lead somewhere";
+  EXPECT_FALSE(plan().quiet_on_success);
+  EXPECT_TRUE(plan({{"quiet-on-success", ""}}).quiet_on_success);
 }
 
 }  // namespace
