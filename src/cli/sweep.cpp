@@ -2,6 +2,7 @@
 #include "cli/messages.hpp"
 #include "cli/print.hpp"
 #include "cli/progress.hpp"
+#include "cli/runs.hpp"
 #include "cli/sweep_plan.hpp"
 #include "core/exit_status.hpp"
 #include "engine/as_user.hpp"
@@ -112,6 +113,35 @@ void mention_others(core::SweepReport& report) {
   }
 }
 
+/// Whole ids in the place of the beginnings of such. Errors, in words: ambiguous, or none of the runs to be swept.
+sys::Result<void> resolve_runs(core::SweepPlan& plan) {
+  if (plan.runs.empty()) return {};
+  std::vector<std::string> ignored;
+  std::vector<engine::Registry> registries;
+  if (plan.all_users) {
+    registries = engine::Registry::open_of_all_users({}, ignored);
+  } else {
+    auto own = engine::Registry::open_existing({.chosen = plan.registry}, ignored);
+    if (!own) return own.error();
+    registries = own.take();
+  }
+  std::vector<std::string> ids;
+  for (const engine::Registry& registry : registries) {
+    auto more = registry.run_ids();
+    if (more) append(ids, *more);
+  }
+  for (std::string& run : plan.runs) {
+    try {
+      const auto found = find_run(ids, run);
+      if (!found) return sys::Error{.code = 0, .operation = "no run \"" + run + "\" on record", .subject = {}};
+      run = ids[*found];
+    } catch (const BadOption& ambiguous) {
+      return sys::Error{.code = 0, .operation = ambiguous.message, .subject = {}};
+    }
+  }
+  return {};
+}
+
 sys::Result<core::SweepReport> sweep(const core::SweepPlan& plan) {
   std::vector<std::string> warnings;
   auto registries = engine::Registry::open_existing({.chosen = plan.registry}, warnings);
@@ -142,16 +172,22 @@ std::optional<bool> ask(const std::string& question) {
   return answer == "y" || answer == "yes";
 }
 
-/// What the --match options found has to be looked at by somebody before it is killed.
-std::optional<int> confirm(core::SweepPlan plan) {
-  plan.dry_run = true;
-  const auto report = sweep(plan);
+/// What the --match options found has to be looked at by somebody before it is killed, and nobody else is killed then.
+std::optional<int> confirm(core::SweepPlan& plan) {
+  core::SweepPlan show = plan;
+  show.dry_run = true;
+  const auto report = sweep(show);
   if (!report) return refuse(report.error().message());
+  plan.agreed.emplace();
   if (report->victims.empty()) return std::nullopt;
   say_as_it_is("sweep: the plan:\n" + report::to_text(*report));
   const auto answer = ask("Kill them? [y/N] ");
   if (!answer) return refuse("nobody can be asked: give -y to kill what the --match options find, or -n to see it");
   if (!*answer) return refuse("nothing was done");
+  for (const core::SweptProcess& victim : report->victims) {
+    const core::ProcessId id{.pid = victim.process.pid, .start_ticks = victim.process.start_ticks};
+    plan.agreed->emplace(id, victim.identified_by);
+  }
   return std::nullopt;
 }
 
@@ -178,9 +214,10 @@ void add_step_summary(const core::SweepReport& report) {
 
 int sweep_command(const Invocation& invocation) {
   restore_caller_signals(invocation);
-  const auto plan = make_sweep_plan(invocation.given, invocation.operands);
+  auto plan = make_sweep_plan(invocation.given, invocation.operands);
   if (!plan) return refuse(plan.error().message());
   if (!proc::ProcFs::is_usable()) return refuse("/proc is missing or belongs to another PID namespace");
+  if (const auto resolved = resolve_runs(*plan); !resolved) return refuse(resolved.error().message());
   if (plan->match.any() && !plan->confirmed && !plan->dry_run) {
     if (const auto status = confirm(*plan)) return *status;
   }

@@ -4,10 +4,14 @@
 #include "core/ladder.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
+#include <sstream>
+#include <string_view>
 #include <unistd.h>
 #include <utility>
 
@@ -22,23 +26,59 @@ std::string real_path(const Value& value) {
   return path.string();
 }
 
-/// These would match half of a machine.
-void refuse_broad(const Value& value, const std::string& path) {
-  if (path == "/") reject(value, "would match nearly everything");
-  const char* home = std::getenv("HOME");
+/// A line of /etc/passwd, passwd(5): of the user with that name or number; empty if there is none.
+std::vector<std::string> passwd_entry(const std::string& name_or_uid) {
+  constexpr std::size_t kUid = 2;
+  std::ifstream passwd("/etc/passwd");
+  for (std::string line; std::getline(passwd, line);) {
+    std::vector<std::string> fields;
+    std::istringstream rest(line);
+    for (std::string field; std::getline(rest, field, ':');) fields.push_back(field);
+    if (fields.size() > kUid && (fields[0] == name_or_uid || fields[kUid] == name_or_uid)) return fields;
+  }
+  return {};
+}
+
+bool is_home(const std::string& path, const std::string& home) {
   std::error_code failure;
-  if (home != nullptr && *home != '\0' && std::filesystem::weakly_canonical(home, failure) == path) {
-    reject(value, "is the home directory, where every shell is");
+  return !home.empty() && std::filesystem::weakly_canonical(home, failure) == path;
+}
+
+/// These would match half of a machine. The environment may lie about the home directory; so may /etc/passwd, less.
+void refuse_broad(const Value& value, const std::string& path, const std::optional<uid_t>& of) {
+  constexpr std::size_t kHome = 5;
+  if (path == "/") reject(value, "would match nearly everything");
+  const char* variable = std::getenv("HOME");
+  std::vector<std::string> homes = {variable != nullptr ? variable : ""};
+  for (const uid_t uid : {::geteuid(), of.value_or(::geteuid())}) {
+    const auto entry = passwd_entry(std::to_string(uid));
+    if (entry.size() > kHome) homes.push_back(entry[kHome]);
+  }
+  if (std::any_of(homes.begin(), homes.end(), [&](const std::string& home) { return is_home(path, home); })) {
+    reject(value, "is a home directory, where every shell is");
+  }
+}
+
+/// What everybody has in his environment is nothing to tell anybody by.
+bool is_common(const std::string& assignment) {
+  static constexpr std::array<std::string_view, 6> kCommon = {"HOME=", "USER=", "LOGNAME=", "SHELL=", "PATH=", "LANG="};
+  return std::any_of(kCommon.begin(), kCommon.end(),
+                     [&](std::string_view start) { return assignment.starts_with(start); });
+}
+
+void refuse_common(const GivenOptions& given, const core::MatchCriteria& match) {
+  const bool something_else = !match.ports.empty() || match.cwd || match.executable || match.pid;
+  if (match.environment.empty() || something_else) return;
+  if (std::all_of(match.environment.begin(), match.environment.end(), is_common)) {
+    reject(given.all("match-env").front(), "is in nearly every environment: add another --match option");
   }
 }
 
 uid_t user(const Value& value) {
   if (const auto uid = number(value.text)) return static_cast<uid_t>(*uid);
-  std::ifstream passwd("/etc/passwd");
-  for (std::string line; std::getline(passwd, line);) {
-    if (!line.starts_with(value.text + ":")) continue;
-    const auto uid_at = line.find(':', value.text.size() + 1) + 1;
-    if (const auto uid = number(line.substr(uid_at, line.find(':', uid_at) - uid_at))) return static_cast<uid_t>(*uid);
+  const auto entry = passwd_entry(value.text);
+  if (entry.size() > 2) {
+    if (const auto uid = number(entry[2])) return static_cast<uid_t>(*uid);
   }
   reject(value, "no such user in /etc/passwd; give the number");
 }
@@ -56,11 +96,9 @@ core::MatchCriteria match_criteria(const GivenOptions& given) {
   }
   if (const auto value = given.last("match-cwd")) {
     match.cwd = real_path(*value);
-    refuse_broad(*value, *match.cwd);
   }
   if (const auto value = given.last("match-exe")) {
     match.executable = real_path(*value);
-    refuse_broad(*value, *match.executable);
   }
   if (const auto value = given.last("match-pid")) {
     const auto pid = number(value->text);
@@ -71,6 +109,9 @@ core::MatchCriteria match_criteria(const GivenOptions& given) {
     if (!match.any()) reject(*value, "needs one of the other --match options");
     match.uid = user(*value);
   }
+  if (match.cwd) refuse_broad(*given.last("match-cwd"), *match.cwd, match.uid);
+  if (match.executable) refuse_broad(*given.last("match-exe"), *match.executable, match.uid);
+  refuse_common(given, match);
   return match;
 }
 

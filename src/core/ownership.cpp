@@ -21,12 +21,10 @@ class Attribution {
       : runs_(runs), processes_(processes), owners_(processes.size()), state_(processes.size(), State::fresh) {
     for (std::size_t i = 0; i < runs.size(); ++i) {
       const RunRecord& record = runs[i].record;
-      run_of_id_[record.run_id] = i;
-      recorded_[record.supervisor] = i;
-      if (record.guard) recorded_[*record.guard] = i;
-      if (record.main) recorded_[record.main->id] = i;
+      runs_of_id_[record.run_id].push_back(i);
+      for (const ProcessId& id : recorded_processes(record)) recorded_[id].push_back(i);
     }
-    for (const auto& [id, run] : known) recorded_.try_emplace(id, run);
+    for (const auto& [id, run] : known) recorded_.try_emplace(id, std::vector{run});
     for (std::size_t i = 0; i < processes.size(); ++i) index_of_pid_[processes[i].stat.id.pid] = i;
   }
 
@@ -71,6 +69,7 @@ class Attribution {
   [[nodiscard]] std::optional<Owner> direct_owner(const ProcessFacts& process) const {
     std::optional<Owner> best;
     const auto consider = [&](std::size_t run) {
+      if (runs_[run].only_of && runs_[run].only_of != process.uid) return;
       if (!best) {
         best = Owner{.run = run};
       } else if (best->run != run && is_deeper(run, best->run)) {
@@ -78,15 +77,17 @@ class Attribution {
       }
     };
     const auto recorded = recorded_.find(process.stat.id);
-    if (recorded != recorded_.end()) consider(recorded->second);
+    if (recorded != recorded_.end()) std::for_each(recorded->second.begin(), recorded->second.end(), consider);
     for (const auto* ids : {&process.cgroups, &process.cookies}) {
       for (const std::string& id : *ids) {
-        if (const auto found = run_of_id_.find(id); found != run_of_id_.end()) consider(found->second);
+        const auto found = runs_of_id_.find(id);
+        if (found != runs_of_id_.end()) std::for_each(found->second.begin(), found->second.end(), consider);
       }
     }
     if (!best) return best;
     const std::string& id = runs_[best->run].record.run_id;
-    best->recorded = recorded != recorded_.end() && recorded->second == best->run;
+    best->recorded = recorded != recorded_.end() &&
+                     std::find(recorded->second.begin(), recorded->second.end(), best->run) != recorded->second.end();
     best->cgroup = std::find(process.cgroups.begin(), process.cgroups.end(), id) != process.cgroups.end();
     best->cookie = std::find(process.cookies.begin(), process.cookies.end(), id) != process.cookies.end();
     return best;
@@ -100,8 +101,10 @@ class Attribution {
 
   const std::vector<OwningRun>& runs_;
   const std::vector<ProcessFacts>& processes_;
-  std::unordered_map<std::string, std::size_t> run_of_id_;
-  std::map<ProcessId, std::size_t> recorded_;
+  // Several runs may claim the same: the command of one is the reapctl of the next, and what a user writes may be
+  // forged.
+  std::unordered_map<std::string, std::vector<std::size_t>> runs_of_id_;
+  std::map<ProcessId, std::vector<std::size_t>> recorded_;
   std::unordered_map<pid_t, std::size_t> index_of_pid_;
   std::vector<std::optional<Owner>> owners_;
   std::vector<State> state_;

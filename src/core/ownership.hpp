@@ -20,6 +20,9 @@ namespace reapctl::core {
 struct OwningRun {
   RunRecord record;
   Verdict verdict = Verdict::unknown;
+  /// Whose processes the record is believed to tell of, besides their descendants; nullopt: everybody's. What another
+  /// user has written may claim any process there is.
+  std::optional<uid_t> only_of = {};
 };
 
 /// What the census found out about a process.
@@ -28,7 +31,8 @@ struct ProcessFacts {
   std::vector<std::string> cookies;  ///< ids of the runs in its environment
   std::vector<std::string> cgroups;  ///< ids of the runs in whose own cgroup it is, or below
   bool environ_readable = true;
-  std::optional<uid_t> uid;  ///< effective; only looked up when the environment is unreadable
+  std::optional<uid_t> uid;     ///< effective; only looked up where it decides something
+  std::string supervises = {};  ///< id of a run whose lock it holds open, as its reapctl does
 };
 
 struct Owner {

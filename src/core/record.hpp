@@ -71,7 +71,8 @@ struct RunRecord {
   ProcessId supervisor;
   RecordState state = RecordState::starting;
   std::optional<MainOnRecord> main;
-  int stop_signal = 0;  ///< what asks its reapctl to stop (--stop-on); 0 for none
+  std::vector<ProcessId> leftovers;  ///< who outlived the main command, as it ended: a few of many
+  int stop_signal = 0;               ///< what asks its reapctl to stop (--stop-on); 0 for none
   std::optional<CgroupOnRecord> cgroup;
   std::optional<WorkdirOnRecord> workdir;
   std::vector<RemoveOnRecord> remove;
@@ -80,6 +81,9 @@ struct RunRecord {
   std::optional<Origin> origin;  ///< nullopt until it was looked up, right after the start
   WallTime started_at;
 };
+
+/// All processes that the record names.
+[[nodiscard]] std::vector<ProcessId> recorded_processes(const RunRecord& record);
 
 /// A record as text. The command must be on record before it runs, and who it is, is known only once it exists: so the
 /// new process itself writes that down, over the bytes from `main_offset` on, before it becomes the command.

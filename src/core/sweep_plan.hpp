@@ -1,8 +1,10 @@
 #pragma once
 
 #include "core/ladder.hpp"
+#include "core/process.hpp"
 #include "core/time.hpp"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <sys/types.h>
@@ -36,6 +38,8 @@ struct SweepPlan {
   bool fail_if_found = false;
   bool confirmed = false;  ///< -y
   MatchCriteria match;
+  /// Whom somebody has seen and agreed to kill, and why each matched: then of those that match these and no others.
+  std::optional<std::map<ProcessId, std::vector<std::string>>> agreed;
   Ladder ladder;
   Millis stop_timeout{30000};
   SweepFormat format = SweepFormat::text;

@@ -1,8 +1,10 @@
 #include "core/victims.hpp"
 
-#include <algorithm>
+#include "core/unrecorded.hpp"
+
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 namespace reapctl::core {
 namespace {
@@ -16,31 +18,99 @@ std::string protection(const ProcessStat& process, const Sweeper& sweeper) {
   return {};
 }
 
-/// An unreadable process matters only if it could belong to a run: same user, session or group, and not older.
-std::optional<std::size_t> possible_run(const std::vector<OwningRun>& runs, const std::set<std::size_t>& targets,
-                                        const ProcessFacts& process) {
+/// An unreadable process matters only if it could belong to a run: same user, session or group, and not older. It may
+/// belong to any of them, and so it holds back all of them.
+std::vector<std::size_t> possible_runs(const std::vector<OwningRun>& runs, const std::set<std::size_t>& targets,
+                                       const ProcessFacts& process) {
+  std::vector<std::size_t> possible;
   for (const std::size_t target : targets) {
     const RunRecord& record = runs[target].record;
     if (process.stat.id.start_ticks < record.supervisor.start_ticks) continue;
     const bool same_user = process.uid == record.uid;
     const bool same_session = record.main && record.main->sid == process.stat.sid && process.stat.sid != 0;
     const bool same_group = record.main && record.main->pgid == process.stat.pgid && process.stat.pgid != 0;
-    if (same_user || same_session || same_group) return target;
+    if (same_user || same_session || same_group) possible.push_back(target);
   }
-  return std::nullopt;
+  return possible;
 }
 
-using RunIds = std::unordered_set<std::string>;
-
-/// A cookie of a run that is not on record and does not enclose the owner: it may be active all the same, on another
-/// registry or on none. Empty if there is none.
-std::string unrecorded_run(const RunIds& on_record, const RunRecord& owner, const ProcessFacts& process) {
-  const auto& enclosing = owner.enclosing;
-  for (const std::string& id : process.cookies) {
-    if (!on_record.contains(id) && std::find(enclosing.begin(), enclosing.end(), id) == enclosing.end()) return id;
-  }
-  return {};
+std::string doubt_about(const std::string& unrecorded_run) {
+  if (unrecorded_run.empty()) return {};
+  return "it belongs to run " + unrecorded_run + " too, which is not on record here and may be active";
 }
+
+/// Goes from what was matched down to the last descendant.
+class MatchSelection {
+ public:
+  MatchSelection(const std::vector<OwningRun>& runs, const Matches& matches, const std::vector<ProcessFacts>& processes,
+                 const std::vector<std::optional<Owner>>& owners, const Sweeper& sweeper)
+      : runs_(runs),
+        matches_(matches),
+        processes_(processes),
+        owners_(owners),
+        sweeper_(sweeper),
+        unrecorded_(unrecorded_runs(runs, processes, owners)) {}
+
+  Selection run() {
+    std::unordered_map<pid_t, std::vector<std::size_t>> children;
+    for (std::size_t i = 0; i < processes_.size(); ++i) children[processes_[i].stat.ppid].push_back(i);
+    for (const auto& [process, criteria] : matches_.matched) judge(process, criteria);
+    for (std::size_t next = 0; next < queue_.size(); ++next) {
+      const auto found = children.find(processes_[queue_[next]].stat.id.pid);
+      if (found == children.end()) continue;
+      for (const std::size_t child : found->second) judge(child, {"descendant"});
+    }
+    for (const auto& [process, what] : matches_.unreadable) {
+      if (seen_.contains(process) || !is_alive(processes_[process].stat) || leave_alone(process)) continue;
+      selection_.unknown.push_back({.process = process, .runs = runs_of(process), .reason = what});
+    }
+    return std::move(selection_);
+  }
+
+ private:
+  [[nodiscard]] std::vector<std::size_t> runs_of(std::size_t process) const {
+    if (!owners_[process]) return {};
+    return {owners_[process]->run};
+  }
+
+  void judge(std::size_t process, std::vector<std::string> identified_by) {
+    if (!seen_.insert(process).second) return;
+    queue_.push_back(process);
+    if (!is_alive(processes_[process].stat) || leave_alone(process)) return;
+    std::optional<std::size_t> run;
+    if (owners_[process]) run = owners_[process]->run;
+    selection_.victims.push_back({.process = process, .run = run, .identified_by = std::move(identified_by)});
+  }
+
+  /// Says so if the process is not to be touched.
+  bool leave_alone(std::size_t process) {
+    const ProcessStat& stat = processes_[process].stat;
+    bool certain = true;
+    std::string reason = protection(stat, sweeper_);
+    if (owners_[process] && runs_[owners_[process]->run].verdict != Verdict::orphaned) {
+      const OwningRun& run = runs_[owners_[process]->run];
+      reason = "belongs to the " + std::string(name_of(run.verdict)) + " run " + run.record.run_id;
+      certain = run.verdict != Verdict::unknown;
+    } else if (reason.empty()) {
+      reason = doubt_about(unrecorded_[process]);
+      certain = false;
+    }
+    if (reason.empty()) return false;
+    auto& list = certain && matches_.named != stat.id.pid ? selection_.spared : selection_.unknown;
+    list.push_back({.process = process, .runs = runs_of(process), .reason = std::move(reason)});
+    return true;
+  }
+
+  const std::vector<OwningRun>& runs_;
+  const Matches& matches_;
+  const std::vector<ProcessFacts>& processes_;
+  const std::vector<std::optional<Owner>>& owners_;
+  const Sweeper& sweeper_;
+  std::vector<std::string> unrecorded_;
+  Selection selection_;
+  std::unordered_set<std::size_t> seen_;
+  std::vector<std::size_t> queue_;
+};
 
 }  // namespace
 
@@ -51,29 +121,25 @@ bool is_alive(const ProcessStat& process) {
 Selection select_of_runs(const std::vector<OwningRun>& runs, const std::set<std::size_t>& targets,
                          const std::vector<ProcessFacts>& processes, const std::vector<std::optional<Owner>>& owners,
                          const Sweeper& sweeper) {
-  RunIds on_record;
-  for (const OwningRun& run : runs) on_record.insert(run.record.run_id);
+  const auto unrecorded = unrecorded_runs(runs, processes, owners);
   Selection selection;
   for (std::size_t i = 0; i < processes.size(); ++i) {
     const ProcessFacts& process = processes[i];
     if (!is_alive(process.stat)) continue;
     if (!owners[i]) {
       if (process.environ_readable || !protection(process.stat, sweeper).empty()) continue;
-      if (const auto run = possible_run(runs, targets, process)) {
-        selection.unknown.push_back({.process = i, .run = run, .reason = "its environment cannot be read"});
+      if (auto possible = possible_runs(runs, targets, process); !possible.empty()) {
+        selection.unknown.push_back(
+            {.process = i, .runs = std::move(possible), .reason = "its environment cannot be read"});
       }
       continue;
     }
     const Owner& owner = *owners[i];
     if (!targets.contains(owner.run)) continue;
     std::string reason = protection(process.stat, sweeper);
-    if (reason.empty() && !owner.recorded) {
-      if (const std::string id = unrecorded_run(on_record, runs[owner.run].record, process); !id.empty()) {
-        reason = "it belongs to run " + id + " too, which is not on record here and may be active";
-      }
-    }
+    if (reason.empty()) reason = doubt_about(unrecorded[i]);
     if (!reason.empty()) {
-      selection.unknown.push_back({.process = i, .run = owner.run, .reason = std::move(reason)});
+      selection.unknown.push_back({.process = i, .runs = {owner.run}, .reason = std::move(reason)});
       continue;
     }
     Victim victim{.process = i, .run = owner.run, .identified_by = {}};
@@ -86,40 +152,10 @@ Selection select_of_runs(const std::vector<OwningRun>& runs, const std::set<std:
   return selection;
 }
 
-Selection select_matched(const std::vector<OwningRun>& runs,
-                         const std::map<std::size_t, std::vector<std::string>>& matched,
+Selection select_matched(const std::vector<OwningRun>& runs, const Matches& matches,
                          const std::vector<ProcessFacts>& processes, const std::vector<std::optional<Owner>>& owners,
                          const Sweeper& sweeper) {
-  std::unordered_map<pid_t, std::vector<std::size_t>> children;
-  for (std::size_t i = 0; i < processes.size(); ++i) children[processes[i].stat.ppid].push_back(i);
-  Selection selection;
-  std::unordered_set<std::size_t> seen;
-  std::vector<std::size_t> queue;
-  const auto judge = [&](std::size_t i, std::vector<std::string> identified_by) {
-    const ProcessFacts& process = processes[i];
-    if (!seen.insert(i).second) return;
-    queue.push_back(i);
-    if (!is_alive(process.stat)) return;
-    std::string reason = protection(process.stat, sweeper);
-    const bool owned = owners[i].has_value();
-    if (owned && runs[owners[i]->run].verdict != Verdict::orphaned) {
-      const OwningRun& run = runs[owners[i]->run];
-      reason = "belongs to the " + std::string(name_of(run.verdict)) + " run " + run.record.run_id;
-    }
-    const auto run = owned ? std::optional(owners[i]->run) : std::nullopt;
-    if (!reason.empty()) {
-      selection.unknown.push_back({.process = i, .run = run, .reason = std::move(reason)});
-    } else {
-      selection.victims.push_back({.process = i, .run = run, .identified_by = std::move(identified_by)});
-    }
-  };
-  for (const auto& [process, criteria] : matched) judge(process, criteria);
-  for (std::size_t next = 0; next < queue.size(); ++next) {
-    const auto found = children.find(processes[queue[next]].stat.id.pid);
-    if (found == children.end()) continue;
-    for (const std::size_t child : found->second) judge(child, {"descendant"});
-  }
-  return selection;
+  return MatchSelection(runs, matches, processes, owners, sweeper).run();
 }
 
 }  // namespace reapctl::core

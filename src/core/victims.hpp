@@ -2,6 +2,8 @@
 
 #include "core/ownership.hpp"
 
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <sys/types.h>
@@ -22,16 +24,17 @@ struct Victim {
   std::vector<std::string> identified_by;  ///< in this order: recorded, cgroup, cookie, descendant, or match-…
 };
 
-/// A process that could belong to a run that is to be swept, and is left alone because nobody can tell.
+/// A process that is left alone, and why.
 struct Unjudged {
   std::size_t process = 0;
-  std::optional<std::size_t> run;
+  std::vector<std::size_t> runs;  ///< that it belongs to, or could
   std::string reason;
 };
 
 struct Selection {
   std::vector<Victim> victims;
-  std::vector<Unjudged> unknown;
+  std::vector<Unjudged> unknown;  ///< could be what is to be swept: nobody can tell
+  std::vector<Unjudged> spared;   ///< found by --match-*, and certainly not to be swept
 };
 
 /// What a sweep of runs is for: all living processes whose owner is one of `targets`.
@@ -39,10 +42,15 @@ struct Selection {
                                        const std::vector<ProcessFacts>& processes,
                                        const std::vector<std::optional<Owner>>& owners, const Sweeper& sweeper);
 
-/// What --match-* is for: the processes `matched` (by index, with the criteria that found each) and their descendants,
-/// unless they belong to a run that is not orphaned.
-[[nodiscard]] Selection select_matched(const std::vector<OwningRun>& runs,
-                                       const std::map<std::size_t, std::vector<std::string>>& matched,
+/// What --match-* found: processes by their index.
+struct Matches {
+  std::map<std::size_t, std::vector<std::string>> matched;  ///< with the criteria that each meets, all of them
+  std::map<std::size_t, std::string> unreadable;            ///< may meet them all: what could not be read
+  std::optional<pid_t> named;                               ///< by --match-pid: to spare it is no success
+};
+
+/// What --match-* is for: those that match and their descendants, unless they belong to a run that is not orphaned.
+[[nodiscard]] Selection select_matched(const std::vector<OwningRun>& runs, const Matches& matches,
                                        const std::vector<ProcessFacts>& processes,
                                        const std::vector<std::optional<Owner>>& owners, const Sweeper& sweeper);
 

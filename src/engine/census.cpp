@@ -25,6 +25,15 @@ std::vector<std::string> cookies_in(std::string_view text) {
   return ids;
 }
 
+/// The run whose lock file a descriptor of a process leads to: ".../<id>/lock".
+std::string run_of_lock(std::string_view target) {
+  const std::string ending = std::string("/") + kLockFile;
+  if (!target.ends_with(ending)) return {};
+  target.remove_suffix(ending.size());
+  const std::string_view id = target.substr(target.rfind('/') + 1);
+  return is_run_id(id) ? std::string(id) : std::string();
+}
+
 }  // namespace
 
 ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks) {
@@ -59,6 +68,35 @@ void note_cgroups(ProcessCensus& census, const std::vector<core::OwningRun>& run
   for (core::ProcessFacts& process : census.processes) {
     const auto found = runs_of_pid.find(process.stat.id.pid);
     if (found != runs_of_pid.end()) process.cgroups = found->second;
+  }
+}
+
+void note_users(ProcessCensus& census, const std::vector<core::OwningRun>& runs, const proc::ProcFs& proc) {
+  std::set<core::ProcessId> claimed;
+  bool any = false;
+  for (const core::OwningRun& run : runs) {
+    if (!run.only_of) continue;
+    any = true;
+    for (const core::ProcessId& id : core::recorded_processes(run.record)) claimed.insert(id);
+  }
+  if (!any) return;
+  for (core::ProcessFacts& process : census.processes) {
+    const bool marked = !process.cookies.empty() || !process.cgroups.empty() || claimed.contains(process.stat.id);
+    if (process.uid || !marked) continue;
+    if (const auto status = proc.status(process.stat.id.pid)) process.uid = status->effective_uid;
+  }
+}
+
+void note_locks(ProcessCensus& census, const std::set<std::size_t>& which, const proc::ProcFs& proc) {
+  for (const std::size_t i : which) {
+    core::ProcessFacts& process = census.processes[i];
+    const std::string directory = std::to_string(process.stat.id.pid) + "/fd";
+    const auto descriptors = proc.numbers_in(directory);
+    if (!descriptors) continue;
+    for (const int descriptor : *descriptors) {
+      process.supervises = run_of_lock(proc.link(directory + "/" + std::to_string(descriptor)));
+      if (!process.supervises.empty()) break;
+    }
   }
 }
 

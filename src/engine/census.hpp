@@ -4,7 +4,9 @@
 #include "core/victims.hpp"
 #include "proc/proc_fs.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <set>
 #include <vector>
 
 namespace reapctl::engine {
@@ -21,6 +23,13 @@ struct ProcessCensus {
 /// Notes of each process in whose cgroup it is, of those of the runs that have one. To be called after the census: who
 /// has a listed pid, and is still the process of the census when it is signalled, was in that cgroup.
 void note_cgroups(ProcessCensus& census, const std::vector<core::OwningRun>& runs);
+
+/// Looks up the users of the processes that a record of another user's tells of: it is not believed of everybody's.
+void note_users(ProcessCensus& census, const std::vector<core::OwningRun>& runs, const proc::ProcFs& proc);
+
+/// Notes of each process of `which` (indices) the run whose lock it holds open: nothing but the reapctl of a run does
+/// so for longer than a moment, and it tells of runs whose record is not known here.
+void note_locks(ProcessCensus& census, const std::set<std::size_t>& which, const proc::ProcFs& proc);
 
 /// This process, as one that is never a victim.
 [[nodiscard]] core::Sweeper this_sweeper(const proc::ProcFs& proc);

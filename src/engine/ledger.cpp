@@ -76,6 +76,14 @@ int Ledger::note_leftovers(core::TimePoint now) {
   return report_.leftovers_total;
 }
 
+std::vector<core::ProcessId> Ledger::leftovers() const {
+  std::vector<core::ProcessId> ids;
+  for (const core::Leftover& each : report_.leftovers) {
+    ids.push_back({.pid = each.process.pid, .start_ticks = each.process.start_ticks});
+  }
+  return ids;
+}
+
 void Ledger::note_reaped(const sys::ChildEnd& child, core::TimePoint now) {
   ++report_.adopted;
   ++report_.reaped;

@@ -23,6 +23,8 @@ class Ledger {
 
   /// The main command has ended: whoever lives now is a leftover. Returns how many.
   int note_leftovers(core::TimePoint now);
+  /// Those that were noted, core::kListLimit at most.
+  [[nodiscard]] std::vector<core::ProcessId> leftovers() const;
 
   /// Some process other than the main command was reaped.
   void note_reaped(const sys::ChildEnd& child, core::TimePoint now);

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 
 namespace reapctl::engine {
 namespace {
@@ -95,6 +96,11 @@ void Registration::running(const std::optional<core::MainOnRecord>& main, core::
   record_.main = main;
   record_.origin = std::move(origin);
   change_state(core::RecordState::running);
+}
+
+void Registration::leave(std::vector<core::ProcessId> leftovers) {
+  record_.leftovers = std::move(leftovers);
+  write();
 }
 
 void Registration::change_state(core::RecordState state) {

@@ -58,6 +58,8 @@ class Registration {
 
   /// The command runs: `main` is what it wrote down itself.
   void running(const std::optional<core::MainOnRecord>& main, core::Origin origin);
+  /// The main command has ended, and these have not.
+  void leave(std::vector<core::ProcessId> leftovers);
   void stopping() { change_state(core::RecordState::stopping); }
   void released() { change_state(core::RecordState::released); }
 

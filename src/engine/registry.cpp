@@ -190,6 +190,13 @@ std::vector<Registry> Registry::open_of_all_users(const RegistryPlaces& places, 
   return found;
 }
 
+bool Registry::is_same_as(const Registry& other) const {
+  struct stat ours {};
+  struct stat theirs {};
+  return ::fstat(fd(), &ours) == 0 && ::fstat(other.fd(), &theirs) == 0 && ours.st_dev == theirs.st_dev &&
+         ours.st_ino == theirs.st_ino;
+}
+
 sys::Result<std::vector<std::string>> Registry::run_ids() const {
   auto names = names_in(directory_.get(), path_);
   if (names) std::erase_if(*names, [](const std::string& name) { return !is_run_id(name); });

@@ -45,6 +45,9 @@ class Registry {
   [[nodiscard]] int fd() const { return directory_.get(); }
   [[nodiscard]] uid_t owner() const { return owner_; }
 
+  /// Whether both are the same directory, whatever the paths say.
+  [[nodiscard]] bool is_same_as(const Registry& other) const;
+
   /// The names of the entries that look like run ids, sorted. Errors: the directory cannot be read.
   [[nodiscard]] sys::Result<std::vector<std::string>> run_ids() const;
 

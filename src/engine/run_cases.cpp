@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <utility>
 
 namespace reapctl::engine {
@@ -31,7 +32,9 @@ RunCases::Owning RunCases::owning() const {
   for (std::size_t i = 0; i < cases.size(); ++i) {
     const RunCase& each = cases[i];
     if (!each.record() || each.verdict == core::Verdict::gone || each.verdict == core::Verdict::foreign) continue;
-    owning.runs.push_back({.record = *each.record(), .verdict = each.verdict});
+    std::optional<uid_t> only_of;
+    if (each.entry.owner != ::geteuid()) only_of = each.entry.owner;
+    owning.runs.push_back({.record = *each.record(), .verdict = each.verdict, .only_of = only_of});
     owning.case_of_run.push_back(i);
   }
   return owning;

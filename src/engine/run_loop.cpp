@@ -300,6 +300,7 @@ void RunLoop::main_ended(const sys::ChildEnd& child) {
     const int count = ledger_.note_leftovers(now_);
     emit_adopted();
     emit(core::LeftEvent{.count = count});
+    resources_.registration.leave(ledger_.leftovers());
   }
   feed({.kind = core::RunEventKind::main_exited, .tree_empty = empty});
 }

@@ -1,27 +1,17 @@
 #include "engine/sweep_picture.hpp"
 
 #include "engine/run_cgroup.hpp"
-#include "proc/host.hpp"
-#include "proc/listening.hpp"
 
 #include <algorithm>
 #include <limits>
-#include <unistd.h>
+#include <unordered_map>
+#include <utility>
 
 namespace reapctl::engine {
-namespace {
-
-core::Millis age_of(const core::ProcessStat& process) {
-  const auto ticks = static_cast<std::int64_t>(process.id.start_ticks);
-  return std::chrono::duration_cast<core::Millis>(proc::since_boot()) -
-         core::Millis(ticks * 1000 / ::sysconf(_SC_CLK_TCK));
-}
-
-}  // namespace
 
 SweepObserver::SweepObserver(const core::SweepPlan& plan, const proc::ProcFs& proc, const RunCases& cases,
-                             const std::vector<SweepTarget>& targets)
-    : plan_(plan), proc_(proc), owning_(cases.owning()), self_(this_sweeper(proc)) {
+                             const std::vector<SweepTarget>& targets, const RunCases& elsewhere)
+    : plan_(plan), proc_(proc), owning_(cases.owning()), self_(this_sweeper(proc)), matcher_(plan, proc) {
   std::map<std::size_t, std::size_t> target_of_case;
   for (std::size_t i = 0; i < targets.size(); ++i) target_of_case[targets[i].index] = i;
   since_ticks_ = std::numeric_limits<std::uint64_t>::max();
@@ -33,6 +23,8 @@ SweepObserver::SweepObserver(const core::SweepPlan& plan, const proc::ProcFs& pr
     since_ticks_ = std::min(since_ticks_, owning_.runs[run].record.supervisor.start_ticks);
   }
   if (plan_.match.any()) since_ticks_ = 0;
+  if (plan_.agreed) chosen_ = *plan_.agreed;
+  for (core::OwningRun& run : elsewhere.owning().runs) owning_.runs.push_back(std::move(run));
 }
 
 std::optional<std::size_t> SweepObserver::target_of(std::size_t index) const {
@@ -43,16 +35,23 @@ std::optional<std::size_t> SweepObserver::target_of(std::size_t index) const {
 SweepPicture SweepObserver::look() {
   SweepPicture picture{.census = take_census(proc_, since_ticks_), .owners = {}, .selection = {}};
   note_cgroups(picture.census, owning_.runs);
+  note_users(picture.census, owning_.runs, proc_);
   picture.owners = core::attribute(owning_.runs, picture.census.processes, known_);
-  if (plan_.match.any()) {
-    picture.selection =
-        core::select_matched(owning_.runs, match(picture.census), picture.census.processes, picture.owners, self_);
-  } else {
-    picture.selection = core::select_of_runs(owning_.runs, targets_, picture.census.processes, picture.owners, self_);
-  }
+  core::Matches matches;
+  if (plan_.match.any()) matches = match(picture.census);
+  note_locks(picture.census, candidates(picture, matches), proc_);
+  const auto& processes = picture.census.processes;
+  picture.selection = plan_.match.any()
+                          ? core::select_matched(owning_.runs, matches, processes, picture.owners, self_)
+                          : core::select_of_runs(owning_.runs, targets_, processes, picture.owners, self_);
   set_apart_other_namespaces(picture);
   for (const core::Victim& victim : picture.selection.victims) {
-    if (victim.run) known_.try_emplace(picture.census.processes[victim.process].stat.id, *victim.run);
+    const core::ProcessId& id = processes[victim.process].stat.id;
+    if (plan_.match.any()) {
+      chosen_.try_emplace(id, victim.identified_by);
+    } else if (victim.run) {
+      known_.try_emplace(id, *victim.run);
+    }
   }
   find_cgroups_to_kill(picture);
   return picture;
@@ -91,63 +90,56 @@ void SweepObserver::set_apart_other_namespaces(SweepPicture& picture) const {
   std::erase_if(picture.selection.victims, [&](const core::Victim& victim) {
     const auto status = proc_.status(picture.census.processes[victim.process].stat.id.pid);
     if (!status || status->pid_namespaces <= 1) return false;
-    picture.selection.unknown.push_back(
-        {.process = victim.process, .run = victim.run, .reason = "in a PID namespace of its own"});
+    picture.selection.unknown.push_back({.process = victim.process,
+                                         .runs = victim.run ? std::vector{*victim.run} : std::vector<std::size_t>{},
+                                         .reason = "in a PID namespace of its own"});
     return true;
   });
 }
 
-std::map<std::size_t, std::vector<std::string>> SweepObserver::match(const ProcessCensus& census) const {
-  std::set<pid_t> listeners;
-  if (!plan_.match.ports.empty()) {
-    const proc::ListeningSockets listening(proc_);
-    for (const core::ProcessFacts& process : census.processes) {
-      const auto addresses = listening.of(process.stat.id.pid);
-      const bool all = std::all_of(plan_.match.ports.begin(), plan_.match.ports.end(), [&](int port) {
-        const std::string suffix = ":" + std::to_string(port);
-        return std::any_of(addresses.begin(), addresses.end(),
-                           [&](const std::string& address) { return address.ends_with(suffix); });
-      });
-      if (all) listeners.insert(process.stat.id.pid);
-    }
-  }
-  std::map<std::size_t, std::vector<std::string>> matched;
+/// What is to be swept besides runs. Whoever was chosen once stays so, also when his parent, by whom he was found, is
+/// dead.
+core::Matches SweepObserver::match(const ProcessCensus& census) {
+  core::Matches matches = matcher_.look(census);
+  std::erase_if(matches.matched, [&](const auto& match) {
+    return plan_.agreed && !plan_.agreed->contains(census.processes[match.first].stat.id);
+  });
   for (std::size_t i = 0; i < census.processes.size(); ++i) {
-    auto criteria = criteria_met(census.processes[i], listeners);
-    if (!criteria.empty()) matched[i] = std::move(criteria);
+    const core::ProcessId& id = census.processes[i].stat.id;
+    if (const auto chosen = chosen_.find(id); chosen != chosen_.end()) matches.matched.emplace(i, chosen->second);
   }
-  return matched;
+  return matches;
 }
 
-/// All of the criteria, or none.
-std::vector<std::string> SweepObserver::criteria_met(const core::ProcessFacts& process,
-                                                     const std::set<pid_t>& listeners) const {
-  const core::MatchCriteria& wanted = plan_.match;
-  const pid_t pid = process.stat.id.pid;
-  const std::string directory = std::to_string(pid) + "/";
-  std::vector<std::string> met;
-  const auto check = [&](bool asked, const char* name, bool holds) {
-    if (asked && holds) met.emplace_back(name);
-    return !asked || holds;
-  };
-  if (!core::is_alive(process.stat) || proc_.cmdline(pid).empty()) return {};  // zombies and kernel threads
-  const bool all =
-      check(wanted.pid.has_value(), "match-pid", wanted.pid == pid) &&
-      check(!wanted.ports.empty(), "match-port", listeners.contains(pid)) &&
-      check(wanted.cwd.has_value(), "match-cwd", wanted.cwd && proc_.link(directory + "cwd") == *wanted.cwd) &&
-      check(wanted.executable.has_value(), "match-exe",
-            wanted.executable && proc_.link(directory + "exe") == *wanted.executable) &&
-      check(!wanted.environment.empty(), "match-env",
-            std::all_of(wanted.environment.begin(), wanted.environment.end(), [&](const std::string& assignment) {
-              return proc_.environ_has(pid, assignment) == proc::EnvironMatch::yes;
-            }));
-  if (!all) return {};
-  if (plan_.older_than && age_of(process.stat) < *plan_.older_than) return {};
-  if (wanted.uid) {
-    const auto status = proc_.status(pid);
-    if (!status || status->effective_uid != *wanted.uid) return {};
+/// The processes that are about to be chosen, and everybody above them: whoever of these is the reapctl of a run that
+/// is not on record here protects what is below it.
+std::set<std::size_t> SweepObserver::candidates(const SweepPicture& picture, const core::Matches& matches) const {
+  const auto& processes = picture.census.processes;
+  std::set<std::size_t> found;
+  for (std::size_t i = 0; i < processes.size(); ++i) {
+    if (picture.owners[i] && targets_.contains(picture.owners[i]->run)) found.insert(i);
   }
-  return met;
+  if (matches.matched.empty()) return found;
+  std::unordered_map<pid_t, std::vector<std::size_t>> children;
+  std::unordered_map<pid_t, std::size_t> index_of_pid;
+  for (std::size_t i = 0; i < processes.size(); ++i) {
+    children[processes[i].stat.ppid].push_back(i);
+    index_of_pid[processes[i].stat.id.pid] = i;
+  }
+  std::vector<std::size_t> queue;
+  for (const auto& [process, criteria] : matches.matched) queue.push_back(process);
+  for (std::size_t next = 0; next < queue.size(); ++next) {
+    if (!found.insert(queue[next]).second) continue;
+    const auto below = children.find(processes[queue[next]].stat.id.pid);
+    if (below != children.end()) queue.insert(queue.end(), below->second.begin(), below->second.end());
+  }
+  for (const auto& [process, criteria] : matches.matched) {
+    for (auto above = index_of_pid.find(processes[process].stat.ppid);
+         above != index_of_pid.end() && found.insert(above->second).second;) {
+      above = index_of_pid.find(processes[above->second].stat.ppid);
+    }
+  }
+  return found;
 }
 
 }  // namespace reapctl::engine

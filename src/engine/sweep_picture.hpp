@@ -3,6 +3,7 @@
 #include "core/sweep_plan.hpp"
 #include "core/victims.hpp"
 #include "engine/census.hpp"
+#include "engine/process_matcher.hpp"
 #include "engine/run_cases.hpp"
 #include "engine/sweep_targets.hpp"
 
@@ -24,8 +25,9 @@ struct SweepPicture {
 /// overwrites its environment is known again.
 class SweepObserver {
  public:
+  /// `elsewhere`: runs of other registries, which are not swept but protect what is theirs.
   SweepObserver(const core::SweepPlan& plan, const proc::ProcFs& proc, const RunCases& cases,
-                const std::vector<SweepTarget>& targets);
+                const std::vector<SweepTarget>& targets, const RunCases& elsewhere);
 
   [[nodiscard]] SweepPicture look();
 
@@ -38,14 +40,16 @@ class SweepObserver {
   /// Whether looking could bring anything up: no target can have processes, and nothing is to be matched.
   [[nodiscard]] bool nothing_to_see() const { return !plan_.match.any() && targets_.empty() && released_.empty(); }
 
+  /// Ports of --match-port on which somebody listens who was not to be found in the last look.
+  [[nodiscard]] const std::vector<int>& ports_of_nobody() const { return matcher_.ports_of_nobody(); }
+
   [[nodiscard]] const core::OwningRun& run(std::size_t index) const { return owning_.runs[index]; }
   /// The target that the run `index` is; nullopt if it is none.
   [[nodiscard]] std::optional<std::size_t> target_of(std::size_t index) const;
 
  private:
-  [[nodiscard]] std::map<std::size_t, std::vector<std::string>> match(const ProcessCensus& census) const;
-  [[nodiscard]] std::vector<std::string> criteria_met(const core::ProcessFacts& process,
-                                                      const std::set<pid_t>& listeners) const;
+  [[nodiscard]] core::Matches match(const ProcessCensus& census);
+  [[nodiscard]] std::set<std::size_t> candidates(const SweepPicture& picture, const core::Matches& matches) const;
   void find_cgroups_to_kill(const SweepPicture& picture);
   void set_apart_other_namespaces(SweepPicture& picture) const;
 
@@ -58,7 +62,9 @@ class SweepObserver {
   std::uint64_t since_ticks_ = 0;
   core::Sweeper self_;
   core::KnownOwners known_;
-  std::set<std::size_t> cgroups_to_kill_;  ///< runs, as indices in owning_.runs
+  ProcessMatcher matcher_;
+  std::map<core::ProcessId, std::vector<std::string>> chosen_;  ///< by --match-*, in earlier looks, and why
+  std::set<std::size_t> cgroups_to_kill_;                       ///< runs, as indices in owning_.runs
 };
 
 }  // namespace reapctl::engine

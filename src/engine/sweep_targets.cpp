@@ -28,6 +28,21 @@ core::Millis age_of(const core::RunRecord& record, core::Verdict verdict) {
   return std::chrono::duration_cast<core::Millis>(proc::since_boot()) - started;
 }
 
+core::SweptRun active_run(const RunCase& run) {
+  return {.run_id = run.entry.run_id,
+          .name = run.record()->name,
+          .user = name_of_user(run.entry.owner),
+          .verdict = core::Verdict::active,
+          .reapctl_pids = {run.record()->supervisor.pid},
+          .started_at = run.record()->started_at,
+          .origin = run.record()->origin,
+          .cgroup = {},
+          .workdir = {},
+          .remove = {},
+          .lock_name = run.record()->lock_name,
+          .reason = {}};
+}
+
 }  // namespace
 
 std::string name_of_user(uid_t uid) {
@@ -41,7 +56,6 @@ std::vector<SweepTarget> TargetChoice::choose() {
   report_.runs_examined = static_cast<int>(cases_.cases.size());
   if (plan_.include_active && !plan_.dry_run) stop_active();
   for (std::size_t i = 0; i < cases_.cases.size(); ++i) choose_one(i);
-  check_named();
   return std::move(targets_);
 }
 
@@ -75,19 +89,9 @@ void TargetChoice::stop_active() {
   std::vector<std::size_t> gone;
   for (std::size_t i = 0; i < active.size(); ++i) {
     const RunCase& run = cases_.cases[active[i]];
-    core::SweptRun swept{.run_id = run.entry.run_id,
-                         .name = run.record()->name,
-                         .user = name_of_user(run.entry.owner),
-                         .verdict = core::Verdict::active,
-                         .reapctl_pids = {run.record()->supervisor.pid},
-                         .started_at = run.record()->started_at,
-                         .origin = run.record()->origin,
-                         .cgroup = {},
-                         .workdir = {},
-                         .remove = {},
-                         .lock_name = run.record()->lock_name,
-                         .clean = results[i].gone,
-                         .reason = results[i].reason};
+    core::SweptRun swept = active_run(run);
+    swept.clean = results[i].gone;
+    swept.reason = results[i].reason;
     if (results[i].gone) {
       gone.push_back(active[i]);
     } else if (run.verdict != core::Verdict::active) {
@@ -123,7 +127,9 @@ void TargetChoice::choose_one(std::size_t index) {
       } else if (!plan_.include_active) {
         skip(run, "active");
       } else if (plan_.dry_run) {
-        skip(run, "active: would be stopped through its own reapctl");
+        core::SweptRun swept = active_run(run);
+        swept.reason = "would be stopped through its own reapctl";
+        report_.runs.push_back(std::move(swept));
       }
       return;
     case core::Verdict::foreign: skip(run, "of another PID namespace: its pids mean nothing here"); return;
@@ -186,13 +192,6 @@ bool TargetChoice::claim_or_wait(RunCase& run) {
       return false;
     }
     (void)::poll(nullptr, 0, kLockIntervalMs);  // no event tells that a lock has become free
-  }
-}
-
-/// Who names a run wants it gone: to leave it alone is no success.
-void TargetChoice::check_named() {
-  for (const core::SkippedItem& skipped : report_.skipped) {
-    if (!plan_.runs.empty() && !skipped.run_id.empty()) report_.incomplete = true;
   }
 }
 

@@ -36,7 +36,6 @@ class TargetChoice {
   void stop_active();
   bool claim_or_wait(RunCase& run);
   void skip(const RunCase& run, std::string reason);
-  void check_named();
 
   const core::SweepPlan& plan_;
   const core::RecordCodec& codec_;

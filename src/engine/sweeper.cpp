@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <set>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <utility>
 
 namespace reapctl::engine {
@@ -31,6 +32,22 @@ std::string counted(int count, const char* what) {
   return std::to_string(count) + (count == 1 ? " process " : " processes ") + what;
 }
 
+/// The usual registries that can be read, of all users for root, without those of `cases`.
+std::vector<Registry> open_elsewhere(const RunCases& cases) {
+  std::vector<std::string> ignored;  // what is refused protects nobody, and who sweeps it is told
+  std::vector<Registry> found;
+  if (::geteuid() == 0) {
+    found = Registry::open_of_all_users({}, ignored);
+  } else if (auto own = Registry::open_existing({}, ignored)) {
+    found = own.take();
+  }
+  std::erase_if(found, [&](const Registry& registry) {
+    return std::any_of(cases.registries.begin(), cases.registries.end(),
+                       [&](const Registry& swept) { return swept.is_same_as(registry); });
+  });
+  return found;
+}
+
 }  // namespace
 
 core::SweepReport Sweeper::run(std::vector<Registry> registries) {
@@ -44,7 +61,9 @@ core::SweepReport Sweeper::run(std::vector<Registry> registries) {
   if (!plan_.match.any()) {
     targets_ = TargetChoice(plan_, codec_, proc_, cases_, report_, began_at_ + plan_.stop_timeout).choose();
   }
-  observer_.emplace(plan_, proc_, cases_, targets_);
+  RunCases others;
+  if (plan_.match.any() || !targets_.empty()) others = read_cases(proc_, open_elsewhere(cases_), codec_);
+  observer_.emplace(plan_, proc_, cases_, targets_, others);
   if (!observer_->nothing_to_see()) {
     if (plan_.dry_run) {
       const SweepPicture picture = observer_->look();
@@ -54,11 +73,8 @@ core::SweepReport Sweeper::run(std::vector<Registry> registries) {
       kill();
     }
   }
-  if (plan_.dry_run) {
-    describe_targets();
-  } else {
-    clean_up();
-  }
+  if (!plan_.dry_run) clean_up();
+  describe_targets();
   conclude();
   return std::move(report_);
 }
@@ -88,6 +104,13 @@ void Sweeper::note(const SweepPicture& picture) {
       report_.warnings.push_back(warning);
     }
   }
+  for (const int port : observer_->ports_of_nobody()) {
+    const std::string warning = "port " + std::to_string(port) + " is listened on by a process that cannot be found";
+    if (std::find(report_.warnings.begin(), report_.warnings.end(), warning) != report_.warnings.end()) continue;
+    report_.warnings.push_back(warning);
+    report_.incomplete = true;
+  }
+  for (const core::Unjudged& spared : picture.selection.spared) note_spared(picture, spared);
   if (picture.selection.victims.empty() && picture.selection.unknown.empty()) return;
   const proc::ListeningSockets listening(proc_);
   for (const core::Victim& victim : picture.selection.victims) {
@@ -99,9 +122,31 @@ void Sweeper::note(const SweepPicture& picture) {
   for (const core::Unjudged& unjudged : picture.selection.unknown) {
     const core::ProcessId id = picture.census.processes[unjudged.process].stat.id;
     if (!unknown_of_process_.try_emplace(id, report_.unknown.size()).second) continue;
-    report_.unknown.push_back(describe(picture, unjudged.process, unjudged.run, listening));
+    std::optional<std::size_t> run;
+    if (!unjudged.runs.empty()) run = unjudged.runs.front();
+    report_.unknown.push_back(describe(picture, unjudged.process, run, listening));
     report_.unknown.back().reason = unjudged.reason;
   }
+}
+
+/// One line for each process, or for each run if it is of one.
+void Sweeper::note_spared(const SweepPicture& picture, const core::Unjudged& spared) {
+  const core::ProcessStat& stat = picture.census.processes[spared.process].stat;
+  core::SkippedItem item;
+  if (spared.runs.empty()) {
+    item.reason = "process " + std::to_string(stat.id.pid) + " (" + stat.comm + "): " + spared.reason;
+  } else {
+    const core::OwningRun& run = observer_->run(spared.runs.front());
+    item.run_id = run.record.run_id;
+    item.name = run.record.name;
+    item.user = name_of_user(run.only_of.value_or(::geteuid()));
+    item.verdict = core::name_of(run.verdict);
+    item.reason = run.verdict == core::Verdict::orphaned ? spared.reason : item.verdict;
+  }
+  const auto is_same = [&](const core::SkippedItem& known) {
+    return known.run_id == item.run_id && known.reason == item.reason;
+  };
+  if (std::none_of(report_.skipped.begin(), report_.skipped.end(), is_same)) report_.skipped.push_back(std::move(item));
 }
 
 /// The report's entry; a new one for a child that was born too late to be seen, and was stopped with its parent.
@@ -164,34 +209,42 @@ void Sweeper::kill() {
   count_living(last);
 }
 
-/// How many processes of each target are there, whatever was to become of them.
+/// How many processes of each target are there, whatever was to become of them, and how many may be its.
 void Sweeper::count_living(const SweepPicture& picture) {
   for (SweepTarget& target : targets_) target.living = target.unjudged = 0;
-  for (std::size_t i = 0; i < picture.owners.size(); ++i) {
-    if (!picture.owners[i] || !core::is_alive(picture.census.processes[i].stat)) continue;
-    if (const auto target = observer_->target_of(picture.owners[i]->run)) ++targets_[*target].living;
-  }
+  std::set<std::size_t> unknown;
   for (const core::Unjudged& unjudged : picture.selection.unknown) {
-    const auto target = unjudged.run ? observer_->target_of(*unjudged.run) : std::nullopt;
-    if (target) ++targets_[*target].unjudged;
+    unknown.insert(unjudged.process);
+    for (const std::size_t run : unjudged.runs) {
+      if (const auto target = observer_->target_of(run)) ++targets_[*target].unjudged;
+    }
+  }
+  for (std::size_t i = 0; i < picture.owners.size(); ++i) {
+    const bool counts = picture.owners[i] && core::is_alive(picture.census.processes[i].stat) && !unknown.contains(i);
+    if (!counts) continue;
+    if (const auto target = observer_->target_of(picture.owners[i]->run)) ++targets_[*target].living;
   }
 }
 
 void Sweeper::clean_up() {
   for (SweepTarget& target : targets_) {
-    const RunCase& run = cases_.cases[target.index];
-    if (run.verdict == core::Verdict::released && target.living > 0) {
-      report_.skipped.push_back({.run_id = run.entry.run_id,
-                                 .name = run.record()->name,
-                                 .user = name_of_user(run.entry.owner),
-                                 .verdict = "released",
-                                 .reason = "released: " + counted(target.living, "left running as it was told to")});
-      cases_.cases[target.index].lock.reset();
-      continue;
-    }
-    clean_up(target);
+    if (!is_left_running(target)) clean_up(target);
   }
-  describe_targets();
+}
+
+/// A released run whose processes live. They are nobody's victims.
+bool Sweeper::is_left_running(const SweepTarget& target) const {
+  return cases_.cases[target.index].verdict == core::Verdict::released && target.living > 0;
+}
+
+void Sweeper::skip_released(const SweepTarget& target) {
+  RunCase& run = cases_.cases[target.index];
+  report_.skipped.push_back({.run_id = run.entry.run_id,
+                             .name = run.record()->name,
+                             .user = name_of_user(run.entry.owner),
+                             .verdict = "released",
+                             .reason = "released: " + counted(target.living, "left running as it was told to")});
+  run.lock.reset();
 }
 
 /// Only now that nothing of the run is alive: cgroup, directory, --remove paths, record, lock.
@@ -248,7 +301,10 @@ void Sweeper::describe_targets() {
   for (const SweepTarget& target : targets_) {
     const RunCase& run = cases_.cases[target.index];
     const core::RunRecord& record = *run.record();
-    if (run.verdict == core::Verdict::released && target.living > 0) continue;
+    if (is_left_running(target)) {
+      skip_released(target);
+      continue;
+    }
     core::SweptRun swept{.run_id = record.run_id,
                          .name = record.name,
                          .user = name_of_user(run.entry.owner),
@@ -282,6 +338,10 @@ void Sweeper::describe_targets() {
 }
 
 void Sweeper::conclude() {
+  // Who names a run wants it gone: to leave it alone is no success.
+  for (const core::SkippedItem& skipped : report_.skipped) {
+    if (!plan_.runs.empty() && !skipped.run_id.empty()) report_.incomplete = true;
+  }
   report_.ended_at = std::chrono::system_clock::now();
   report_.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - began_at_);
   // Who could not be judged and has ended since needs no judgement: a process that was just dying, for one.

@@ -29,10 +29,12 @@ class Sweeper {
   Sweeper(const core::SweepPlan& plan, const core::RecordCodec& codec, const Progress& progress)
       : plan_(plan), codec_(codec), progress_(progress) {}
 
+  /// Sweeps the runs in `registries`. Those in the usual registries, of all users for root, protect what is theirs.
   [[nodiscard]] core::SweepReport run(std::vector<Registry> registries);
 
  private:
   void note(const SweepPicture& picture);
+  void note_spared(const SweepPicture& picture, const core::Unjudged& spared);
   [[nodiscard]] core::SweptProcess describe(const SweepPicture& picture, std::size_t process,
                                             std::optional<std::size_t> run,
                                             const proc::ListeningSockets& listening) const;
@@ -41,6 +43,8 @@ class Sweeper {
   void count_living(const SweepPicture& picture);
   void clean_up();
   void clean_up(SweepTarget& target);
+  [[nodiscard]] bool is_left_running(const SweepTarget& target) const;
+  void skip_released(const SweepTarget& target);
   [[nodiscard]] LeftoverScope scope_of(const RunCase& run) const;
   [[nodiscard]] std::vector<core::RemoveOnRecord> paths_of_others() const;
   void describe_targets();

@@ -111,6 +111,27 @@ bool ListeningSockets::add_row(std::string_view row) {
   return true;
 }
 
+sys::Result<std::set<std::uint64_t>> ListeningSockets::held_by(pid_t pid, std::size_t limit) const {
+  const std::string directory = std::to_string(pid) + "/fd";
+  const auto descriptors = proc_.numbers_in(directory, limit);
+  if (!descriptors) return descriptors.error();
+  std::set<std::uint64_t> held;
+  for (const int descriptor : *descriptors) {
+    const auto inode = socket_inode(proc_.link(directory + "/" + std::to_string(descriptor)));
+    if (inode && address_of_inode_.contains(*inode)) held.insert(*inode);
+  }
+  return held;
+}
+
+std::set<std::uint64_t> ListeningSockets::on_port(int port) const {
+  const std::string suffix = ":" + std::to_string(port);
+  std::set<std::uint64_t> inodes;
+  for (const auto& [inode, address] : address_of_inode_) {
+    if (address.ends_with(suffix)) inodes.insert(inode);
+  }
+  return inodes;
+}
+
 bool ListeningSockets::may_listen_on_port_of(std::string_view address) const {
   const std::string_view port = port_of(address);
   return !known_ || std::any_of(address_of_inode_.begin(), address_of_inode_.end(),
@@ -120,15 +141,9 @@ bool ListeningSockets::may_listen_on_port_of(std::string_view address) const {
 std::vector<std::string> ListeningSockets::of(pid_t pid) const {
   std::vector<std::string> addresses;
   if (address_of_inode_.empty()) return addresses;
-  const std::string directory = std::to_string(pid) + "/fd";
-  const auto descriptors = proc_.numbers_in(directory, kDescriptorLimit);
-  if (!descriptors) return addresses;
-  for (const int descriptor : *descriptors) {
-    const auto inode = socket_inode(proc_.link(directory + "/" + std::to_string(descriptor)));
-    if (!inode) continue;
-    const auto found = address_of_inode_.find(*inode);
-    if (found != address_of_inode_.end()) addresses.push_back(found->second);
-  }
+  const auto held = held_by(pid, kDescriptorLimit);
+  if (!held) return addresses;
+  for (const std::uint64_t inode : *held) addresses.push_back(address_of_inode_.at(inode));
   std::sort(addresses.begin(), addresses.end());
   addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
   return addresses;

@@ -2,7 +2,10 @@
 
 #include "proc/proc_fs.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <set>
 #include <string>
 #include <string_view>
 #include <sys/types.h>
@@ -25,6 +28,13 @@ class ListeningSockets {
 
   /// "127.0.0.1:6379", "[::]:80": what the process holds open, sorted. Empty when its descriptors can't be read.
   [[nodiscard]] std::vector<std::string> of(pid_t pid) const;
+
+  /// Inodes of the sockets that listen on a port.
+  [[nodiscard]] std::set<std::uint64_t> on_port(int port) const;
+
+  /// Inodes of all listening sockets that the process holds open. Errors: its descriptors can't be read.
+  [[nodiscard]] sys::Result<std::set<std::uint64_t>> held_by(
+      pid_t pid, std::size_t limit = std::numeric_limits<std::size_t>::max()) const;
 
   /// Whether anybody, whoever it is, listens on the port of `address` (as from `of`), on whatever address. Yes where
   /// nothing can be found out.

@@ -10,9 +10,11 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <climits>
 #include <dirent.h>
 #include <fcntl.h>
 #include <memory>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <unordered_set>
 #include <utility>
@@ -274,9 +276,15 @@ sys::Result<std::vector<pid_t>> ProcFs::numbers_in(std::string_view path, std::s
 }
 
 std::string ProcFs::link(std::string_view path) const {
-  std::array<char, 255> target;  // left as it is: filled by readlink
+  std::array<char, PATH_MAX> target;  // left as it is: filled by readlink
   const ssize_t length = ::readlink(full_path(path).c_str(), target.data(), target.size());
   return length < 0 ? std::string() : std::string(target.data(), static_cast<std::size_t>(length));
+}
+
+std::optional<FileId> ProcFs::file_behind(std::string_view path) const {
+  struct stat status {};
+  if (::stat(full_path(path).c_str(), &status) != 0) return std::nullopt;
+  return FileId(status.st_dev, status.st_ino);
 }
 
 std::string ProcFs::full_path(std::string_view path) const {

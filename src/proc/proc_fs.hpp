@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <sys/types.h>
@@ -28,6 +29,9 @@ struct Listing {
 /// Whether a process has a variable in its environment. `unreadable` is not `no`: other users' and non-dumpable
 /// processes, and those that are gone.
 enum class EnvironMatch { yes, no, unreadable };
+
+/// Which file, whatever its name: device and inode.
+using FileId = std::pair<dev_t, ino_t>;
 
 /// Read-only access to a proc file system, proc(5). Paths are relative to its root. Keeps no descriptor and no state.
 /// Everything here tells what was true at one instant: whoever acts on it checks the start ticks again.
@@ -96,8 +100,11 @@ class ProcFs {
   [[nodiscard]] sys::Result<std::vector<pid_t>> numbers_in(
       std::string_view path, std::size_t limit = std::numeric_limits<std::size_t>::max()) const;
 
-  /// What a symbolic link says, cut off after 255 bytes; empty when it can't be read.
+  /// What a symbolic link says; empty when it can't be read.
   [[nodiscard]] std::string link(std::string_view path) const;
+
+  /// Which file a link leads to, wherever that is, deleted files included; nullopt when we may not know.
+  [[nodiscard]] std::optional<FileId> file_behind(std::string_view path) const;
 
  private:
   static constexpr const char* kSystemRoot = "/proc";

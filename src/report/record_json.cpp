@@ -82,6 +82,12 @@ Json to_value(const core::Origin& origin) {
                  {"ci", or_null(origin.ci)}});
 }
 
+Json leftovers_value(const std::vector<core::ProcessId>& leftovers) {
+  Json list = Json::array();
+  for (const core::ProcessId& id : leftovers) list.push_back(to_value(id));
+  return list;
+}
+
 Json remove_value(const std::vector<core::RemoveOnRecord>& paths) {
   Json list = Json::array();
   for (const core::RemoveOnRecord& each : paths) {
@@ -109,6 +115,7 @@ core::EncodedRecord encode(const core::RunRecord& record) {
       {"supervisor", to_value(record.supervisor)},
       {"state", name_of(record.state)},
       {"main", std::move(main)},
+      {"leftovers", leftovers_value(record.leftovers)},
       {"stop_signal", record.stop_signal},
       {"cgroup", record.cgroup ? to_value(*record.cgroup) : Json(nullptr)},
       {"workdir", record.workdir ? to_value(*record.workdir) : Json(nullptr)},

@@ -151,6 +151,7 @@ std::string headline(const core::SweepReport& report) {
   }
   std::size_t runs = 0;
   for (const core::SweptRun& run : report.runs) runs += run.verdict == core::Verdict::active ? 0U : 1U;
+  const std::size_t active = report.runs.size() - runs;
   if (report.victims.empty() && report.runs.empty() && report.removed.empty()) {
     return report.unknown.empty() ? "Nothing to sweep." : "Nothing that is known for sure to be swept.";
   }
@@ -159,6 +160,7 @@ std::string headline(const core::SweepReport& report) {
   if (counted > 0) line += " (" + core::human_bytes(bytes) + ")";
   if (runs > 0) line += " of " + plural(runs, "orphaned run", "orphaned runs");
   line += ".";
+  if (active > 0 && report.dry_run) line += " Would stop " + plural(active, "active run", "active runs") + ".";
   if (report.dry_run) return line + " Nothing was changed.";
   return line;
 }

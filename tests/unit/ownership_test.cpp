@@ -176,11 +176,11 @@ TEST(Victims, WhoCannotBeReadIsUnknownOnlyIfItCouldBelong) {
 TEST(Victims, MatchedProcessesBringTheirDescendantsButNoActiveRun) {
   const std::vector<OwningRun> runs = {run_of("A", Verdict::active)};
   const std::vector<ProcessFacts> processes = {process(20, 1), process(21, 20), process(22, 21, {"A"})};
-  const Selection selection =
-      select_matched(runs, {{0, {"match-port"}}}, processes, attribute(runs, processes, {}), kSweeper);
+  const Selection selection = select_matched(runs, {.matched = {{0, {"match-port"}}}, .unreadable = {}, .named = {}},
+                                             processes, attribute(runs, processes, {}), kSweeper);
   EXPECT_THAT(pids(selection, processes), ElementsAre(20, 21));
   EXPECT_THAT(selection.victims[1].identified_by, ElementsAre("descendant"));
-  EXPECT_THAT(selection.unknown, SizeIs(1));
+  EXPECT_THAT(selection.spared, SizeIs(1));
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ core::RunRecord sample() {
   record.mount_namespace = 4026531841;
   record.guard = core::ProcessId{.pid = 10, .start_ticks = 11};
   record.supervisor = {.pid = 12, .start_ticks = 13};
+  record.leftovers = {{.pid = 30, .start_ticks = 31}};
   record.stop_signal = 15;
   record.cgroup = core::CgroupOnRecord{.path = "/sys/fs/cgroup/reapctl-00112233445566AA", .inode = 4294967299};
   record.workdir = core::WorkdirOnRecord{
@@ -57,6 +58,7 @@ TEST(RecordJson, ComesBackAsItWas) {
   ASSERT_TRUE(back->main);
   EXPECT_EQ(back->main->id, record.main->id);
   EXPECT_EQ(back->main->sid, 23);
+  EXPECT_EQ(back->leftovers, record.leftovers);
   ASSERT_TRUE(back->cgroup);
   EXPECT_EQ(back->cgroup->path, record.cgroup->path);
   EXPECT_EQ(back->cgroup->inode, 4294967299U);
