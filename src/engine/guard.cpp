@@ -11,6 +11,7 @@
 #include <cassert>
 #include <csignal>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
@@ -175,6 +176,8 @@ sys::Result<GuardedFork> fork_supervisor() {
   GuardedFork sides;
   if (supervisor == 0) {
     (void)::setpgid(0, 0);  // cannot fail for a new child
+    // A command may have stopped us at the instant at which the guard, who would continue us, is killed.
+    (void)::prctl(PR_SET_PDEATHSIG, SIGCONT);
     sides.link.emplace(guard, guard_fd.take(), std::move(supervisor_end));
     return sides;
   }

@@ -178,9 +178,7 @@ core::RunRecord record_of(const Json& json) {
   if (const Json& found = member(json, "cgroup"); !found.is_null()) record.cgroup = cgroup(found);
   if (const Json& found = member(json, "workdir"); !found.is_null()) record.workdir = workdir(found);
   if (const Json& found = member(json, "origin"); !found.is_null()) record.origin = origin(found);
-  if (const auto leftovers = json.find("leftovers"); leftovers != json.end()) {  // younger than the rest
-    for (const Json& each : *leftovers) record.leftovers.push_back(process_id(each));
-  }
+  for (const Json& each : member(json, "leftovers")) record.leftovers.push_back(process_id(each));
   for (const Json& each : member(json, "remove")) {
     record.remove.push_back({.path = path(each, "path"),
                              .parent_device = number<std::uint64_t>(each, "parent_device"),

@@ -103,6 +103,7 @@ TEST_F(SweepChoice, KillsWhomSomebodyHasAgreedToAndNobodyElse) {
   EXPECT_EQ(WEXITSTATUS(terminal.wait_for_end()), 0) << terminal.screen();
   EXPECT_FALSE(is_alive(shown));
   EXPECT_TRUE(is_alive(late));
+  send_signal(late.pid, SIGKILL);
 }
 
 TEST_F(SweepChoice, AsksNobodyAboutNothing) {
