@@ -25,6 +25,7 @@ _reapctl_options() { # [COMMAND]
       --leftovers=stop|wait|leave
       --die-with=parent|stdin|PID
       --ok-exit=SIGNALS
+      --contain=auto|subreaper|cgroup
       --no-guard
       --no-new-privs
       --close-fds[=except:]
@@ -78,17 +79,21 @@ _reapctl_options() { # [COMMAND]
       --name=NAME:active
       --stop-timeout=DUR
       ' ;;
+    doctor) echo '
+      --format=text|json
+      --json
+      ' ;;
   esac
 }
 
 # Words that are no options, of the commands that do not wrap another.
 _reapctl_operands() { # COMMAND
   case $1 in
-    '') echo 'run|sweep|list|show|stop|schema' ;;
+    '') echo 'run|sweep|list|show|stop|doctor|schema' ;;
     sweep) echo 'RUN:orphaned|RUN:gone' ;;
     show) echo 'RUN:[a-z]+' ;;
     stop) echo 'RUN:active' ;;
-    schema) echo 'report|event|record|sweep|list|show' ;;
+    schema) echo 'report|event|record|sweep|list|show|doctor' ;;
   esac
 }
 

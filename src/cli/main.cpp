@@ -38,6 +38,11 @@ class Formatter : public CLI::Formatter {
  public:
   Formatter() { column_width(34); }
   std::string make_usage(const CLI::App* /*app*/, std::string /*name*/) const override { return "\n"; }
+  /// A value that may be left out can only be given with an equals sign.
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const bool may_be_left_out = option->get_expected_min() == 0 && option->get_expected_max() > 0;
+    return may_be_left_out ? "[=" + option->get_type_name() + "]" : CLI::Formatter::make_option_opts(option);
+  }
 };
 
 int fail(const std::string& message) {

@@ -1,5 +1,7 @@
 #include "cli/messages.hpp"
 
+#include "report/printable.hpp"
+
 #include <cstdlib>
 #include <memory>
 
@@ -37,10 +39,13 @@ void set_color(ColorMode mode) {
 }
 
 void say(std::string_view text) {
-  logger().info(text);
+  logger().info(report::printable(text));
 }
 void say_error(std::string_view text) {
-  logger().error(text);
+  logger().error(report::printable(text));
+}
+void say_as_it_is(std::string_view text) {
+  logger().info(text);
 }
 
 }  // namespace reapctl::cli

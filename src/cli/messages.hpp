@@ -10,8 +10,12 @@ enum class ColorMode { automatic, always, never };
 /// first message.
 void set_color(ColorMode mode);
 
-/// One line on stderr: "reapctl: …". The logger is made with the first message, most runs have none.
+/// One line on stderr: "reapctl: …", with whatever a terminal must not get from a value spelt out, see
+/// report::printable. The logger is made with the first message, most runs have none.
 void say(std::string_view text);
 void say_error(std::string_view text);
+
+/// The same for a text that is safe already and may have several lines: JSON, or one made by report.
+void say_as_it_is(std::string_view text);
 
 }  // namespace reapctl::cli

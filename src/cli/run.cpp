@@ -1,5 +1,6 @@
 #include "cli/commands.hpp"
 #include "cli/messages.hpp"
+#include "cli/progress.hpp"
 #include "cli/run_plan.hpp"
 #include "core/exit_status.hpp"
 #include "engine/held_output.hpp"
@@ -7,11 +8,9 @@
 #include "engine/run_facts.hpp"
 #include "engine/runner.hpp"
 #include "report/json.hpp"
-#include "report/printable.hpp"
 #include "report/record_json.hpp"
 #include "report/text.hpp"
 #include "sys/signals.hpp"
-#include "sys/terminal.hpp"
 
 #include <optional>
 #include <string>
@@ -71,11 +70,22 @@ void explain_no_start(const core::RunReport& report, const core::RunPlan& plan) 
   if (plan.quiet_on_success) return;
   if (plan.report.descriptor == 2 && plan.report_format == core::ReportFormat::text) return;
   if (report.result == core::RunResult::overlap && plan.report.kind != core::OutputTarget::Kind::none) {
-    say("run: " + report::printable(report.warnings.back()));
+    say("run: " + report.warnings.back());
   }
   if (!report.exit || report.exit->kind != core::ExitKind::not_started) return;
   const sys::Error why{.code = report.exit->failed_errno, .operation = report.exit->failed_stage, .subject = {}};
-  say_error("run: \"" + report::printable(report.argv.front()) + "\" was not started: " + why.message());
+  say_error("run: \"" + report.argv.front() + "\" was not started: " + why.message());
+}
+
+void warn_of_lost_events(const engine::EventOutput& events, std::vector<std::string>& warnings) {
+  if (events.dropped() > 0) {
+    warnings.push_back("--events: " + std::to_string(events.dropped()) +
+                       " events were dropped, nobody read them in time");
+  }
+  if (events.failed() > 0) {
+    const sys::Error why{.code = events.failure(), .operation = "write", .subject = {}};
+    warnings.push_back("--events: " + std::to_string(events.failed()) + " events are lost: cannot " + why.message());
+  }
 }
 
 }  // namespace
@@ -97,15 +107,15 @@ int run_command(const Invocation& invocation) {
 
   const bool verbose = invocation.given.has("verbose");
   engine::RunObserver observer;
-  sys::StatusLine status_line(::getpgrp());
-  observer.removal_progress = [&](std::string_view line) { status_line.show(line); };
+  ProgressLine progress;
+  observer.removal_progress = [&](std::string_view line) { progress.show(line); };
   if (event_output->wanted() || verbose) {
     observer.event = [&](const core::Event& event) {
       const std::string line = report::to_json(event, plan->report_args);
       if (event_output->wanted()) event_output->write(line);
       if (!verbose) return;
-      status_line.show("");
-      say(line);
+      progress.show("");
+      say_as_it_is(line);
     };
   }
   observer.interrupt_hint = [] { say("once more to stop everything"); };
@@ -123,10 +133,7 @@ int run_command(const Invocation& invocation) {
       observer.event(
           {.at = report.ended_at, .what = core::EndedEvent{.result = report.result, .exit_code = report.exit_code}});
     }
-    if (event_output->dropped() > 0) {
-      report.warnings.push_back("--events: " + std::to_string(event_output->dropped()) +
-                                " events were dropped, nobody read them in time");
-    }
+    warn_of_lost_events(*event_output, report.warnings);
     explain_no_start(report, *plan);
     if (!held) {
       deliver(report, *plan, *report_output, give_up, shared);

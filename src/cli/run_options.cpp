@@ -14,7 +14,8 @@ constexpr char kReport[] = "Report";
 constexpr std::array kRows = {
     OptionRow{"timeout", 't', "DUR", kStopping, "Limit for the run; then the ladder, and exit 124", true},
     OptionRow{"ladder", 0, "SPEC", kStopping,
-              "Rungs SIGNAL[:BOUND],…; A/B sends B to a process that ignores A; KILL comes last by itself "
+              "Rungs SIGNAL[:BOUND],…, not of CHLD, CONT, STOP, TSTP, TTIN and TTOU; A/B sends B to a process that "
+              "ignores A; KILL comes last by itself "
               "[INT/TERM:5s,KILL]",
               true},
     OptionRow{"signal", 's', "SIG", kStopping, "Short for --ladder SIG:DUR,KILL with the DUR of -k", false},

@@ -90,6 +90,9 @@ class PlanMaker {
     core::Ladder& ladder = plan_.rules.ladder;
     if (signal_value) {
       const int number = signal(*signal_value, signal_value->text);
+      if (!core::can_stop(number)) {
+        reject(*signal_value, core::signal_name(number) + " asks nobody to end and cannot be a rung");
+      }
       ladder = number == SIGKILL ? core::Ladder{} : core::Ladder{{.signal = number, .bound = core::kDefaultRungBound}};
     }
     if (bound && !ladder.empty()) ladder.front().bound = duration(*bound);
@@ -285,6 +288,7 @@ class PlanMaker {
       const auto fd = number(std::string_view(text).substr(prefix.size()));
       if (!fd) reject(value, "expected " + std::string(prefix) + " and the number of an open descriptor");
       if (!sys::is_open(*fd)) reject(value, "descriptor " + std::to_string(*fd) + " is not open");
+      if (!sys::is_writable(*fd)) reject(value, "descriptor " + std::to_string(*fd) + " is not open for writing");
       return core::OutputTarget{.kind = core::OutputTarget::Kind::descriptor, .descriptor = *fd, .path = {}};
     }
     return std::nullopt;

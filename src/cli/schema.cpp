@@ -9,7 +9,7 @@
 namespace reapctl::cli {
 
 int schema_command(const Invocation& invocation) {
-  const std::string name = invocation.operands.empty() ? "" : invocation.operands.front();
+  const std::string name = invocation.operands.size() == 1 ? invocation.operands.front() : "";
   std::string known;
   for (const report::Schema& schema : report::schemas()) {
     if (schema.name == name) {
@@ -20,7 +20,11 @@ int schema_command(const Invocation& invocation) {
     }
     known.append(known.empty() ? "" : ", ").append(schema.name);
   }
-  say_error("schema \"" + name + "\": expected one of " + known);
+  switch (invocation.operands.size()) {
+    case 0: say_error("schema: no name given: expected one of " + known); break;
+    case 1: say_error("schema \"" + name + "\": expected one of " + known); break;
+    default: say_error("schema: \"" + invocation.operands[1] + "\" is too much: expected one of " + known); break;
+  }
   return core::kExitFailure;
 }
 

@@ -1,6 +1,7 @@
 #include "cli/commands.hpp"
 #include "cli/messages.hpp"
 #include "cli/print.hpp"
+#include "cli/progress.hpp"
 #include "cli/sweep_plan.hpp"
 #include "core/exit_status.hpp"
 #include "engine/as_user.hpp"
@@ -9,7 +10,6 @@
 #include "report/record_json.hpp"
 #include "report/sweep_json.hpp"
 #include "report/sweep_text.hpp"
-#include "sys/terminal.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -60,8 +60,8 @@ void say_incomplete(core::SweepReport& report, const std::vector<std::string>& r
 
 /// Everything with the rights of this process.
 core::SweepReport sweep_these(const core::SweepPlan& plan, std::vector<engine::Registry> registries) {
-  sys::StatusLine status_line(::getpgrp());
-  const engine::Sweeper::Progress progress = [&](std::string_view line) { status_line.show(line); };
+  ProgressLine line;
+  const engine::Sweeper::Progress progress = [&](std::string_view text) { line.show(text); };
   return engine::Sweeper(plan, report::record_codec(), progress).run(std::move(registries));
 }
 
@@ -164,7 +164,7 @@ std::optional<int> confirm(core::SweepPlan plan) {
   const auto report = sweep(plan);
   if (!report) return refuse("cannot " + report.error().message());
   if (report->victims.empty()) return std::nullopt;
-  say("sweep: the plan:\n" + report::to_text(*report));
+  say_as_it_is("sweep: the plan:\n" + report::to_text(*report));
   const auto answer = ask("Kill them? [y/N] ");
   if (!answer) return refuse("nobody can be asked: give -y to kill what the --match options find, or -n to see it");
   if (!*answer) return refuse("nothing was done");

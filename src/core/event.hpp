@@ -40,7 +40,7 @@ struct RungEvent {
   int told = 0;             ///< processes signalled
 };
 
-/// A descendant lost its parent and became a child of reapctl.
+/// A descendant lost its parent and became a child of reapctl, which noticed it now: nobody sends word of that.
 struct AdoptedEvent {
   pid_t pid = 0;
   std::string comm;

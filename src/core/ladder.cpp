@@ -4,6 +4,7 @@
 #include "core/signal_name.hpp"
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 
 namespace reapctl::core {
@@ -35,6 +36,9 @@ sys::Result<Rung> parse_rung(std::string_view text) {
   if (slash != std::string_view::npos) {
     rung.if_ignored = parse_signal(signals.substr(slash + 1));
     if (!rung.if_ignored) return unknown_signal(signals.substr(slash + 1));
+  }
+  for (const int signal : {rung.signal, rung.if_ignored.value_or(rung.signal)}) {
+    if (!can_stop(signal)) return bad_ladder(signal_name(signal) + " asks nobody to end and cannot be a rung");
   }
   if (rung.signal == SIGKILL || rung.if_ignored == SIGKILL) {
     return bad_ladder("KILL is the last rung, stands alone and takes no bound");
@@ -88,6 +92,11 @@ LadderStep kill_on(LadderState state, LadderEvent event, TimePoint now) {
 }
 
 }  // namespace
+
+bool can_stop(int signal) {
+  constexpr std::array kOthers = {SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU};
+  return std::find(kOthers.begin(), kOthers.end(), signal) == kOthers.end();
+}
 
 sys::Result<Ladder> parse_ladder(std::string_view text) {
   if (text.empty()) return bad_ladder("expected rungs such as INT/TERM:5s,KILL");

@@ -32,6 +32,10 @@ inline constexpr Millis kKillingBound{10000};
 /// Between two looks for what is still to be killed, when the last look found nothing new.
 inline constexpr Millis kKillInterval{20};
 
+/// Whether a signal can ask a process to end: not those of job control and of children, which mean something else
+/// to whoever handles them. WINCH can, for one: it ends Apache's server gracefully.
+[[nodiscard]] bool can_stop(int signal);
+
 /// Reads "INT/TERM:5s,KILL". KILL may be left out, takes no bound and must be last.
 [[nodiscard]] sys::Result<Ladder> parse_ladder(std::string_view text);
 

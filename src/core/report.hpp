@@ -86,6 +86,7 @@ struct RungReport {
 
   /// Told by this rung and alive when it was over, for the text form; at most kListLimit.
   std::vector<ProcessName> stayed;
+  int stayed_total = 0;
 };
 
 struct StopReport {
@@ -126,6 +127,10 @@ struct TreeReport {
   std::vector<Survivor> survivors;  ///< at most kListLimit
   int survivors_total = 0;
   int snapshot_total = 0;  ///< how many StopReport::snapshot would have without the limit
+
+  /// What those in snapshot and leftovers listened on, if nobody at all listens on that port at the end, for the text
+  /// form.
+  std::vector<std::string> freed;
 };
 
 struct WorkdirError {
@@ -135,7 +140,8 @@ struct WorkdirError {
 
 struct WorkdirReport {
   std::string path;
-  bool kept = false;
+  bool kept = false;             ///< on purpose: --keep-workdir, or for those that --leftovers leave left
+  bool deleted = false;          ///< completely
   std::int64_t files = 0;        ///< deleted: everything that is not a directory
   std::int64_t directories = 0;  ///< deleted, the work directory itself included
   std::int64_t bytes = 0;        ///< allocated blocks freed

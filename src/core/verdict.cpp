@@ -3,6 +3,7 @@
 namespace reapctl::core {
 
 Verdict verdict(const RunRecord& record, const RunObservation& seen) {
+  if (!seen.boot_known) return Verdict::unknown;
   if (!seen.same_boot) return Verdict::gone;
   if (!seen.same_pid_namespace) return Verdict::foreign;
   const bool alive = seen.guard_alive || seen.supervisor_alive;

@@ -10,6 +10,7 @@ enum class LockState { held, free, missing };
 
 /// What can be seen of a run from outside, without touching anything.
 struct RunObservation {
+  bool boot_known = false;  ///< both of them: here and in the record
   bool same_boot = false;
   bool same_pid_namespace = false;
   LockState lock = LockState::missing;

@@ -67,8 +67,9 @@ std::optional<core::WorkdirReport> Cleanup::report() const {
   if (!workdir_) return std::nullopt;
   core::WorkdirReport report;
   report.path = workdir_->path;
-  report.kept = !stats_ || !stats_->complete;
+  report.kept = kept_;
   if (!stats_) return report;
+  report.deleted = stats_->complete;
   report.files = stats_->counts.files;
   report.directories = stats_->counts.directories;
   report.bytes = stats_->counts.bytes;

@@ -32,7 +32,7 @@ class Cleanup {
   /// Whether all is gone that should be.
   [[nodiscard]] bool complete() const { return !workdir_ || kept_ || (stats_ && stats_->complete); }
 
-  /// What became of the directory; nullopt if there never was one. A directory that nobody has deleted is kept.
+  /// What became of the directory; nullopt if there never was one.
   [[nodiscard]] std::optional<core::WorkdirReport> report() const;
 
  private:

@@ -3,6 +3,7 @@
 #include "sys/pid_fd.hpp"
 
 #include <cerrno>
+#include <string>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,7 +55,11 @@ sys::Result<DieWithWatch> watch_die_with(const core::DieWith& die_with) {
   switch (die_with.kind) {
     case core::DieWith::Kind::nothing: break;
     case core::DieWith::Kind::parent: return watch_parent();
-    case core::DieWith::Kind::process: return watch_process(die_with.pid);
+    case core::DieWith::Kind::process: {
+      auto watch = watch_process(die_with.pid);
+      if (!watch || !watch->gone_already) return watch;
+      return sys::Error{.code = 0, .operation = "no process has the pid", .subject = std::to_string(die_with.pid)};
+    }
     case core::DieWith::Kind::standard_input: return watch_standard_input();
   }
   return DieWithWatch{};

@@ -7,12 +7,15 @@
 
 namespace reapctl::engine {
 
+core::SignalUse use_of(const signalfd_siginfo& info, const core::SignalContext& signals, const core::RunPlan& plan) {
+  if (sys::is_ignored(static_cast<int>(info.ssi_signo))) return core::SignalUse::ignore;
+  return core::classify({.number = static_cast<int>(info.ssi_signo), .from_kernel = info.ssi_code == SI_KERNEL},
+                        signals, plan);
+}
+
 GiveUp give_up_when_asked(const core::RunPlan& plan, const RunResources& resources) {
   const auto asks = [&](const signalfd_siginfo& info) {
-    const auto use =
-        core::classify({.number = static_cast<int>(info.ssi_signo), .from_kernel = info.ssi_code == SI_KERNEL},
-                       resources.signals, plan);
-    if (sys::is_ignored(static_cast<int>(info.ssi_signo))) return false;
+    const core::SignalUse use = use_of(info, resources.signals, plan);
     return use == core::SignalUse::stop || use == core::SignalUse::typed_interrupt;
   };
   if (!resources.guard) {

@@ -20,6 +20,8 @@ namespace {
 
 enum Source : sys::EventLoop::Tag { kSignals, kSupervisorEnded, kMessage };
 
+/// What a busy machine may need beyond --stop-timeout, and what the kernel needs to end a process that was killed.
+constexpr core::Millis kMargin{1000};
 /// How long a supervisor that has left a deletion unfinished may take to end. Threads that do not hang need no time.
 constexpr core::Millis kFarewell{200};
 
@@ -47,6 +49,10 @@ void GuardLink::ask_to_stop() const {
   send(socket_.get(), {.kind = GuardMessage::Kind::stop});
 }
 
+void GuardLink::tell_of_deadline() const {
+  send(socket_.get(), {.kind = GuardMessage::Kind::hurry});
+}
+
 void GuardLink::take_leave() const {
   send(socket_.get(), {.kind = GuardMessage::Kind::leave});
 }
@@ -59,6 +65,42 @@ void GuardLink::wake() const {
   (void)sys::send_signal(pid_fd_.get(), SIGCONT);
 }
 
+/// He may hang already and never see it: so the time runs from here, until he sets his own deadline.
+void Guard::on_signal(const signalfd_siginfo& info, const GuardOrders& orders) {
+  if (orders.stop_timeout && !asked_until_ && orders.asks_to_stop(info)) {
+    asked_until_ = core::Clock::now() + *orders.stop_timeout;
+  }
+  pass_on(info);
+}
+
+std::optional<core::TimePoint> Guard::next_check(const SharedPage& page) const {
+  switch (patience_) {
+    case Patience::in_time: break;
+    case Patience::a_little_more:
+    case Patience::ending: return next_step_;
+    case Patience::over: return std::nullopt;
+  }
+  const auto deadline = page.stop_deadline();
+  return deadline ? deadline : asked_until_;
+}
+
+/// One step at a time, each from now on: after both of us were frozen he gets the time that I get.
+void Guard::check(const SharedPage& page) {
+  const auto due = next_check(page);
+  const core::TimePoint now = core::Clock::now();
+  if (!due || now < *due) return;
+  next_step_ = now + kMargin;
+  switch (patience_) {
+    case Patience::in_time: patience_ = Patience::a_little_more; break;
+    case Patience::a_little_more:
+      (void)sys::send_signal(pid_fd_.get(), SIGKILL);  // he is our child and has our rights
+      patience_ = Patience::ending;
+      break;
+    case Patience::ending: patience_ = Patience::over; break;
+    case Patience::over: break;
+  }
+}
+
 void Guard::pass_on(const signalfd_siginfo& info) const {
   if (info.ssi_signo != SIGCHLD) {
     send(socket_.get(), {.kind = GuardMessage::Kind::signal, .signal = info});
@@ -69,19 +111,18 @@ void Guard::pass_on(const signalfd_siginfo& info) const {
 }
 
 /// Nothing at the end of the connection.
-std::optional<GuardMessage::Kind> Guard::on_message(const std::function<void()>& output_gone) const {
+std::optional<GuardMessage::Kind> Guard::on_message(const GuardOrders& orders) const {
   const auto message = receive_from(socket_.get());
   if (!message) return std::nullopt;
   if (message->kind == GuardMessage::Kind::stop) {
     sys::stop_self();
     send(socket_.get(), {.kind = GuardMessage::Kind::resumed});
   }
-  if (message->kind == GuardMessage::Kind::output_gone) output_gone();
+  if (message->kind == GuardMessage::Kind::output_gone) orders.output_gone();
   return message->kind;
 }
 
-sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep,
-                                   const std::function<void()>& output_gone) {
+sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep, const GuardOrders& orders) {
   auto loop = sys::EventLoop::create();
   if (!loop) return loop.error();
   auto signal_fd = sys::open_signal_fd();
@@ -94,22 +135,30 @@ sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep
   keep.push_back(loop->epoll_fd());
   (void)sys::release_inherited(std::move(keep), loop->epoll_fd());  // the supervisor fails likewise, and says so
   (void)!::chdir("/");
-  std::optional<core::TimePoint> patience;
-  while (!patience || core::Clock::now() < *patience) {
-    const auto source = loop->wait(patience);
-    if (source == kSignals) {
-      if (const auto info = sys::next_signal(signal_fd->get())) pass_on(*info);
+  while (patience_ != Patience::over) {
+    const auto source = loop->wait(next_check(page));
+    if (!source) {
+      check(page);
+    } else if (source == kSignals) {
+      if (const auto info = sys::next_signal(signal_fd->get())) on_signal(*info, orders);
     } else if (source == kMessage) {
-      const auto kind = on_message(output_gone);
+      const auto kind = on_message(orders);
       if (!kind) loop->remove(socket_.get());  // its other end is closed: he is about to end
       // A thread that hangs in the kernel keeps its process from ending, be it killed. The run does not wait for it.
-      if (kind == GuardMessage::Kind::leave) patience = core::Clock::now() + kFarewell;
+      if (kind == GuardMessage::Kind::leave) {
+        patience_ = Patience::ending;
+        next_step_ = core::Clock::now() + kFarewell;
+      }
     } else if (source == kSupervisorEnded) {
-      sys::wait_and_reap(supervisor_);
+      if (patience_ == Patience::in_time) {
+        sys::wait_and_reap(supervisor_);
+      } else {
+        (void)sys::reap(supervisor_);  // whoever holds him may be the one who has to reap him first
+      }
       return page.done.load() ? WatchEnd::supervisor_done : WatchEnd::supervisor_died;
     }
   }
-  return WatchEnd::supervisor_done;
+  return page.done.load() ? WatchEnd::supervisor_done : WatchEnd::supervisor_died;
 }
 
 sys::Result<GuardedFork> fork_supervisor() {

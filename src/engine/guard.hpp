@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/plan.hpp"
+#include "core/time.hpp"
 #include "engine/shared_page.hpp"
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
@@ -22,6 +23,7 @@ struct GuardMessage {
     signal,       ///< guard: this signal was sent to me
     resumed,      ///< guard: I have been continued after `stop`, or nothing stopped me
     stop,         ///< supervisor: the command has stopped, stop as well, the shell is waiting for it
+    hurry,        ///< supervisor: the shared page has a deadline now by which I shall have ended
     output_gone,  ///< supervisor: nobody reads the output any more, let go of the pipe
     leave,        ///< supervisor: all is done, but a thread of mine may hang in the kernel
   };
@@ -39,6 +41,7 @@ class GuardLink {
   [[nodiscard]] int socket() const { return socket_.get(); }
   [[nodiscard]] std::optional<GuardMessage> receive() const;
   void ask_to_stop() const;
+  void tell_of_deadline() const;
   void tell_output_gone() const;
   /// The guard need not wait until this process has ended.
   void take_leave() const;
@@ -52,8 +55,16 @@ class GuardLink {
   sys::UniqueFd socket_;
 };
 
-/// How the guard's watch ended.
+/// How the guard's watch ended. A supervisor that cannot even be killed counts as dead: he runs no more.
 enum class WatchEnd { supervisor_done, supervisor_died };
+
+/// What the guard does for the run, and must know to see that the supervisor hangs (held by a debugger, in
+/// uninterruptible sleep).
+struct GuardOrders {
+  std::optional<core::Millis> stop_timeout;                     ///< without it a stop may take as long as it likes
+  std::function<bool(const signalfd_siginfo&)> asks_to_stop{};  ///< whether that signal starts the ladder
+  std::function<void()> output_gone{};                          ///< called when the supervisor says so
+};
 
 /// The guard's side.
 class Guard {
@@ -61,18 +72,26 @@ class Guard {
   Guard(pid_t supervisor, sys::UniqueFd pid_fd, sys::UniqueFd socket)
       : supervisor_(supervisor), pid_fd_(std::move(pid_fd)), socket_(std::move(socket)) {}
 
-  /// Passes signals on until the supervisor has ended, and reaps it, unless it is done but for a thread that hangs.
-  /// Lets go of all descriptors but `keep`, its own, and stderr. Calls `output_gone` when the supervisor says so.
-  [[nodiscard]] sys::Result<WatchEnd> watch(const SharedPage& page, std::vector<int> keep,
-                                            const std::function<void()>& output_gone);
+  /// Passes signals on until the supervisor has ended, and reaps it, unless it is done but for a thread that hangs. One
+  /// that is still there when --stop-timeout is over is given another second and then killed; if even that does not end
+  /// it within a second, it is left to itself. Lets go of all descriptors but `keep`, its own, and stderr.
+  [[nodiscard]] sys::Result<WatchEnd> watch(const SharedPage& page, std::vector<int> keep, const GuardOrders& orders);
 
  private:
+  enum class Patience { in_time, a_little_more, ending, over };
+
+  void on_signal(const signalfd_siginfo& info, const GuardOrders& orders);
   void pass_on(const signalfd_siginfo& info) const;
-  [[nodiscard]] std::optional<GuardMessage::Kind> on_message(const std::function<void()>& output_gone) const;
+  [[nodiscard]] std::optional<GuardMessage::Kind> on_message(const GuardOrders& orders) const;
+  [[nodiscard]] std::optional<core::TimePoint> next_check(const SharedPage& page) const;
+  void check(const SharedPage& page);
 
   pid_t supervisor_;
   sys::UniqueFd pid_fd_;
   sys::UniqueFd socket_;
+  Patience patience_ = Patience::in_time;
+  std::optional<core::TimePoint> asked_until_;  ///< a stop was passed on, and should be over by then
+  core::TimePoint next_step_;                   ///< of `patience_`, behind `in_time`
 };
 
 /// The two processes after the fork: in each, its own side.

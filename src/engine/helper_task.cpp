@@ -1,8 +1,10 @@
 #include "engine/helper_task.hpp"
 
+#include "engine/remover.hpp"
 #include "sys/children.hpp"
 
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
@@ -34,6 +36,7 @@ sys::Result<HelperTask> HelperTask::start(const std::function<std::string()>& wo
   sys::UniqueFd reader(ends[0]);
   sys::UniqueFd writer(ends[1]);
   const pid_t parent = ::getpid();
+  assert(!removal_threads_exist());
   const pid_t child = ::fork();
   if (child < 0) return sys::last_error("fork");
   if (child > 0) return HelperTask(child, std::move(reader));

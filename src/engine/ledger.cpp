@@ -7,6 +7,8 @@
 #include "proc/listening.hpp"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 
 namespace reapctl::engine {
@@ -60,7 +62,7 @@ std::vector<core::ProcessDetails> Ledger::describe(std::vector<core::ProcessStat
 std::vector<core::ProcessDetails> Ledger::snapshot() {
   const auto processes = tree_.living();
   report_.snapshot_total = static_cast<int>(processes.size());
-  return describe(processes);
+  return snapshot_ = describe(processes);
 }
 
 int Ledger::note_leftovers(core::TimePoint now) {
@@ -103,7 +105,8 @@ void Ledger::close_rung() {
   core::RungReport& rung = rungs_.back();
   const Tree::Standing standing = tree_.standing();
   rung.told = tree_.told();
-  rung.ended = rung.told - static_cast<int>(standing.stayed.size());
+  rung.stayed_total = static_cast<int>(standing.stayed.size());
+  rung.ended = rung.told - rung.stayed_total;
   rung.left = standing.alive;
   for (const core::ProcessStat& process : standing.stayed) {
     if (rung.stayed.size() < core::kListLimit) rung.stayed.push_back({.pid = process.id.pid, .comm = process.comm});
@@ -115,6 +118,21 @@ void Ledger::note_survivors() {
   report_.survivors = tree_.survivors();
   report_.survivors_total = static_cast<int>(report_.survivors.size());
   if (report_.survivors.size() > core::kListLimit) report_.survivors.resize(core::kListLimit);
+}
+
+/// Somebody else may hold a listening socket too: who passed it on, or who was as quick as to open one.
+void Ledger::note_freed_ports() {
+  std::set<std::string> addresses;
+  const auto collect = [&addresses](const core::ProcessDetails& process) {
+    addresses.insert(process.listening.begin(), process.listening.end());
+  };
+  std::for_each(snapshot_.begin(), snapshot_.end(), collect);
+  for (const core::Leftover& leftover : report_.leftovers) collect(leftover.process);
+  if (addresses.empty()) return;
+  const proc::ListeningSockets listening(proc_);
+  for (const std::string& address : addresses) {
+    if (!listening.may_listen_on_port_of(address)) report_.freed.push_back(address);
+  }
 }
 
 core::TreeReport Ledger::tree() const {

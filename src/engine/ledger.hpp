@@ -38,6 +38,9 @@ class Ledger {
   /// Whoever is still there has survived the last rung.
   void note_survivors();
 
+  /// The run is over: which ports has it left free?
+  void note_freed_ports();
+
   [[nodiscard]] core::TreeReport tree() const;
   [[nodiscard]] const std::vector<core::RungReport>& rungs() const { return rungs_; }
 
@@ -47,6 +50,7 @@ class Ledger {
   const proc::ProcFs& proc_;
   Tree& tree_;
   core::TreeReport report_;
+  std::vector<core::ProcessDetails> snapshot_;
   std::map<pid_t, std::size_t> leftover_of_pid_;
   std::vector<core::RungReport> rungs_;
   bool rung_open_ = false;

@@ -2,8 +2,11 @@
 
 #include "sys/descriptors.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <climits>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
@@ -14,6 +17,13 @@
 
 namespace reapctl::engine {
 namespace {
+
+/// For poll(2): -1 waits for ever, and what is left of a millisecond counts as one.
+int milliseconds_until(const std::optional<core::TimePoint>& until) {
+  if (!until) return -1;
+  const auto left = std::chrono::ceil<core::Millis>(*until - core::Clock::now()).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, INT_MAX));
+}
 
 /// A descriptor of our own for an inherited one. From 3 on the command does not get it: whoever reads the report
 /// or the events sees their end when we are done.
@@ -34,10 +44,19 @@ DirectoryAndName split(const std::string& path) {
   return {.directory = path.substr(0, slash + 1), .name = path.substr(slash + 1)};
 }
 
-/// `path`, or what it leads to if it is a symbolic link: the link stays, the file behind it is replaced.
-std::string follow(const std::string& path) {
-  const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
-  return real ? std::string(real.get()) : path;
+/// `path`, or what it leads to if it is a symbolic link: the link stays, the file behind it is replaced, or made.
+std::string follow(std::string path) {
+  constexpr int kMostLinks = 40;  // path_resolution(7)
+  for (int links = 0; links < kMostLinks; ++links) {
+    const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
+    if (real) return real.get();
+    char target[PATH_MAX];
+    const ssize_t length = ::readlink(path.c_str(), target, sizeof target);
+    if (length <= 0) break;
+    const std::string_view next(target, static_cast<std::size_t>(length));
+    path = next.front() == '/' ? std::string(next) : (split(path).directory + "/").append(next);
+  }
+  return path;
 }
 
 }  // namespace
@@ -47,7 +66,11 @@ std::string follow(const std::string& path) {
 sys::Result<void> write_patiently(int fd, std::string_view text, const GiveUp& give_up, SharedReport* shared) {
   while (!text.empty()) {
     pollfd ready[2] = {{.fd = fd, .events = POLLOUT, .revents = 0}, {.fd = give_up.fd, .events = POLLIN, .revents = 0}};
-    if (::poll(ready, 2, -1) < 0 && errno != EINTR) return sys::last_error("poll");
+    const int count = ::poll(ready, 2, milliseconds_until(give_up.until));
+    if (count < 0 && errno != EINTR) return sys::last_error("poll");
+    if (count <= 0 && give_up.until && core::Clock::now() >= *give_up.until) {
+      return sys::Error{.code = ETIMEDOUT, .operation = "write", .subject = {}};
+    }
     if (ready[0].revents == 0) {
       if (ready[1].revents != 0 && give_up.asked())
         return sys::Error{.code = EINTR, .operation = "write", .subject = {}};
@@ -91,7 +114,7 @@ sys::Result<ReportOutput> ReportOutput::open_file(const std::string& path) {
   } else {
     output.kind_ = Kind::replaced_file;
   }
-  const auto [directory, name] = split(exists ? follow(path) : path);
+  const auto [directory, name] = split(follow(path));
   if (name.empty()) return sys::Error{.code = EISDIR, .operation = "open", .subject = path};
   output.path_ = path;
   output.name_ = name;
@@ -176,9 +199,23 @@ void EventOutput::write(std::string line) {
   pollfd ready{.fd = fd_.get(), .events = POLLOUT, .revents = 0};
   // A line longer than PIPE_BUF could block on a pipe that is not ours to make non-blocking, or arrive in part.
   const bool fits = regular_ || line.size() <= PIPE_BUF;
-  const bool room = ::poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0;
-  if (!fits || !room || ::write(fd_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+  const bool room = ::poll(&ready, 1, 0) == 1 && (ready.revents & (POLLOUT | POLLERR)) != 0;
+  if (!fits || !room) {
     ++dropped_;
+    return;
+  }
+  std::string_view rest = line;
+  ssize_t written = ::write(fd_.get(), rest.data(), rest.size());
+  // A file takes what there is room for, and says only then why it takes no more.
+  while (regular_ && written >= 0 && static_cast<std::size_t>(written) < rest.size()) {
+    rest.remove_prefix(static_cast<std::size_t>(written));
+    written = ::write(fd_.get(), rest.data(), rest.size());
+  }
+  if (written == static_cast<ssize_t>(rest.size())) return;
+  if (written >= 0 || errno == EAGAIN) {
+    ++dropped_;
+  } else if (++failed_ == 1) {
+    failure_ = errno;
   }
 }
 

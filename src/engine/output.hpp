@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/plan.hpp"
+#include "core/time.hpp"
 #include "engine/shared_page.hpp"
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
@@ -12,13 +13,15 @@
 
 namespace reapctl::engine {
 
-/// Who may end the wait for a slow reader. Without a descriptor nobody can.
+/// Who or what may end the wait for a slow reader. Without a descriptor nobody can, without a time nothing does.
 struct GiveUp {
   int fd = -1;
   std::function<bool()> asked;  ///< called when `fd` is readable, to read from it: whether that was a request to stop
+  std::optional<core::TimePoint> until = {};  ///< after this nothing is waited for any more
 };
 
-/// Writes all of `text`. Waits for a slow reader until `give_up` says otherwise: error EINTR. Counts in `shared`, if
+/// Writes all of `text`. Waits for a slow reader until `give_up` says otherwise: error EINTR when asked to,
+/// ETIMEDOUT when time is up. Counts in `shared`, if
 /// there is one, how far it has come.
 [[nodiscard]] sys::Result<void> write_patiently(int fd, std::string_view text, const GiveUp& give_up,
                                                 SharedReport* shared);
@@ -30,8 +33,8 @@ class ReportOutput {
   /// Errors: EBADF, ENOENT, EACCES, EISDIR, … with the path or descriptor as subject.
   [[nodiscard]] static sys::Result<ReportOutput> open(const core::OutputTarget& target);
 
-  /// Writes `text` and a line feed. Waits for a slow reader until `give_up` says otherwise: error EINTR. With `shared`,
-  /// another process can finish what this one has begun.
+  /// Writes `text` and a line feed. Waits for a slow reader until `give_up` says otherwise: error EINTR when asked to,
+  /// ETIMEDOUT when time is up. With `shared`, another process can finish what this one has begun.
   [[nodiscard]] sys::Result<void> write(std::string_view text, const GiveUp& give_up, SharedReport* shared);
 
   /// Finishes what another process began to write.
@@ -63,12 +66,18 @@ class EventOutput {
   void write(std::string line);
   [[nodiscard]] bool wanted() const { return fd_.valid(); }
   [[nodiscard]] int descriptor() const { return fd_.get(); }
+  /// Those for which there was no room in time.
   [[nodiscard]] int dropped() const { return dropped_; }
+  /// Those that could not be written, and why the first of them could not: an errno.
+  [[nodiscard]] int failed() const { return failed_; }
+  [[nodiscard]] int failure() const { return failure_; }
 
  private:
   sys::UniqueFd fd_;
   bool regular_ = false;
   int dropped_ = 0;
+  int failed_ = 0;
+  int failure_ = 0;
 };
 
 }  // namespace reapctl::engine

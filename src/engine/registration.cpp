@@ -34,6 +34,9 @@ void Registration::open(const std::string& run_id) {
     if (made) return;
     const bool swept_away = made.error().code == ENOENT || made.error().code == EAGAIN;
     if (!swept_away || attempt + 1 == kAttempts) {
+      // What was made tells of a run that is not on record. If there is a file in it, it stays: somebody else's, or
+      // ours, which give_up removes.
+      (void)::unlinkat(registry_->fd(), run_id.c_str(), AT_REMOVEDIR);
       give_up(made.error());
       return;
     }

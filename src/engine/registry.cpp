@@ -290,7 +290,8 @@ bool is_running(const proc::ProcFs& proc, const core::ProcessId& id) {
 
 core::RunObservation observe(const proc::ProcFs& proc, const Here& here, const core::RunRecord& record,
                              core::LockState lock) {
-  return {.same_boot = record.boot_id == here.boot_id,
+  return {.boot_known = !record.boot_id.empty() && !here.boot_id.empty(),
+          .same_boot = record.boot_id == here.boot_id,
           .same_pid_namespace = record.pid_namespace == here.pid_namespace,
           .lock = lock,
           .guard_alive = record.guard && is_running(proc, *record.guard),

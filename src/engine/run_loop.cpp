@@ -37,7 +37,9 @@ RunLoop::RunLoop(const core::RunPlan& plan, const RunObserver& observer, RunReso
       tree_(tree),
       ledger_(ledger),
       report_(report),
-      cleanup_(plan, resources.workdir, report.warnings) {}
+      cleanup_(plan, resources.workdir, report.warnings) {
+  if (observer_.event) tree_.watch_adoptions();
+}
 
 void RunLoop::begin(core::RunEventKind kind, core::TimePoint at) {
   now_ = main_started_at_ = at;
@@ -48,9 +50,7 @@ void RunLoop::begin(core::RunEventKind kind, core::TimePoint at) {
 void RunLoop::take_over(core::TimePoint began_at) {
   now_ = core::Clock::now();
   main_started_at_ = began_at;
-  if (const std::int64_t deadline_ns = resources_.page->stop_deadline_ns.load(); deadline_ns != 0) {
-    state_.stop_deadline = core::TimePoint(std::chrono::nanoseconds(deadline_ns));
-  }
+  state_.stop_deadline = resources_.page->stop_deadline();
   state_.main_alive = resources_.main.pid > 0;
   reap_backlog();
   feed({.kind = core::RunEventKind::taken_over, .tree_empty = tree_empty(), .main_alive = state_.main_alive});
@@ -69,8 +69,10 @@ void RunLoop::run() {
     ++report_.loop.wakeups;
   }
   if (!state_.released) ledger_.note_survivors();
+  ledger_.note_freed_ports();
   note_cgroup();
   report_.workdir = cleanup_.report();
+  if (report_.workdir && state_.released) report_.workdir->kept = true;
 }
 
 void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
@@ -127,6 +129,7 @@ void RunLoop::on_guard_message() {
     case GuardMessage::Kind::signal: on_signal(message->signal); break;
     case GuardMessage::Kind::resumed: continue_main(); break;
     case GuardMessage::Kind::stop:
+    case GuardMessage::Kind::hurry:
     case GuardMessage::Kind::output_gone:
     case GuardMessage::Kind::leave: break;  // ours to send
   }
@@ -265,13 +268,21 @@ void RunLoop::reap_one(pid_t pid) {
   }
   ledger_.note_reaped(*child, now_);
   if (!observer_.event) return;
+  emit_adopted();
   const core::ExitStatus exit = core::exit_status(child->info);
-  emit(core::AdoptedEvent{.pid = pid, .comm = comm});
+  if (!tree_.forget_adopted(pid)) emit(core::AdoptedEvent{.pid = pid, .comm = comm});
   emit(core::ExitedEvent{.pid = pid, .main = false, .code = exit.code, .signal = exit.signal});
+}
+
+void RunLoop::emit_adopted() {
+  for (const core::ProcessStat& process : tree_.take_adopted()) {
+    emit(core::AdoptedEvent{.pid = process.id.pid, .comm = process.comm});
+  }
 }
 
 void RunLoop::main_ended(const sys::ChildEnd& child) {
   resources_.loop.remove(resources_.main.pid_fd.get());
+  resources_.main.pid_fd.reset();  // the cleanup may be short of descriptors
   report_.exit = core::exit_status(child.info);
   report_.main->duration = to_millis(now_ - main_started_at_);
   report_.main->rusage = resource_usage(child.usage);
@@ -285,7 +296,11 @@ void RunLoop::main_ended(const sys::ChildEnd& child) {
   state_.main_alive = false;
   reap_backlog();
   const bool empty = tree_empty();
-  if (!empty) emit(core::LeftEvent{.count = ledger_.note_leftovers(now_)});
+  if (!empty) {
+    const int count = ledger_.note_leftovers(now_);
+    emit_adopted();
+    emit(core::LeftEvent{.count = count});
+  }
   feed({.kind = core::RunEventKind::main_exited, .tree_empty = empty});
 }
 
@@ -304,13 +319,18 @@ void RunLoop::feed(const core::RunEvent& event) {
   while (!events_.empty()) {
     core::RunStep step = core::step(plan_.rules, state_, events_.front(), now_);
     state_ = std::move(step.state);
-    if (resources_.page != nullptr && state_.stop_deadline) {
-      resources_.page->stop_deadline_ns.store(
-          std::chrono::nanoseconds(state_.stop_deadline->time_since_epoch()).count());
-    }
+    share_deadline();
     for (const core::RunAction action : step.actions) perform(action);
     events_.pop_front();
   }
+}
+
+/// The guard sees by it whether we hang.
+void RunLoop::share_deadline() {
+  if (resources_.page == nullptr || !state_.stop_deadline) return;
+  const std::int64_t before = resources_.page->stop_deadline_ns.exchange(
+      std::chrono::nanoseconds(state_.stop_deadline->time_since_epoch()).count());
+  if (before == 0 && resources_.guard) resources_.guard->tell_of_deadline();
 }
 
 void RunLoop::perform(core::RunAction action) {
@@ -340,6 +360,7 @@ void RunLoop::look() {
   report_.stop = core::StopReport{.requested_at = std::chrono::system_clock::now(),
                                   .after = to_millis(now_ - main_started_at_),
                                   .snapshot = ledger_.snapshot()};
+  emit_adopted();
 }
 
 void RunLoop::tell(bool rest) {
@@ -348,6 +369,7 @@ void RunLoop::tell(bool rest) {
   if (!rest) ledger_.close_rung();
   const int told = tree_.tell(rung, plan_.scope, main, rest);
   if (!rest) ledger_.open_rung(core::rung_name(rung), since_stop());
+  emit_adopted();
   if (told > 0) emit(core::RungEvent{.signal_name = core::rung_name(rung), .told = told});
 }
 
@@ -361,6 +383,7 @@ void RunLoop::kill() {
   const core::Census census = tree_.kill(now_);
   if (first) {
     ledger_.open_rung("KILL", since_stop());
+    emit_adopted();
     emit(core::RungEvent{.signal_name = "KILL", .told = tree_.told()});
   }
   feed({.kind = core::RunEventKind::census, .census = census});

@@ -105,6 +105,7 @@ class RunLoop {
   void on_cgroup_changed();
 
   void feed(const core::RunEvent& event);
+  void share_deadline();
   void perform(core::RunAction action);
   void look();
   void tell(bool rest);
@@ -117,6 +118,9 @@ class RunLoop {
   void show_progress();
   [[nodiscard]] core::Millis since_stop() const;
   [[nodiscard]] std::optional<core::TimePoint> next_wakeup() const;
+
+  /// Tells of those who have become our children, before anything else is told of them.
+  void emit_adopted();
 
   template <class What>
   void emit(What what) const {

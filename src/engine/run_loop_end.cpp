@@ -91,7 +91,7 @@ void RunLoop::removed(bool abandoned) {
   if (display_) observer_.removal_progress("");
   display_.reset();
   cleanup_.finish(abandoned, core::Clock::now());
-  if (const auto workdir = cleanup_.report(); workdir && !workdir->kept) {
+  if (const auto workdir = cleanup_.report(); workdir && workdir->deleted) {
     emit(core::WorkdirEvent{.files = workdir->files, .bytes = workdir->bytes, .duration = workdir->duration});
   }
   if (!abandoned) feed({.kind = core::RunEventKind::removed});

@@ -123,8 +123,9 @@ RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const Ru
     resources.page->exit_code.store(outcome.exit_code);
     resources.page->die_of_interrupt.store(outcome.die_of_interrupt);
   }
-  setting.deliver(report, give_up_when_asked(plan, resources),
-                  resources.page != nullptr ? &resources.page->report : nullptr);
+  GiveUp give_up = give_up_when_asked(plan, resources);
+  give_up.until = loop.state().stop_deadline;
+  setting.deliver(report, give_up, resources.page != nullptr ? &resources.page->report : nullptr);
   if (resources.page != nullptr) resources.page->done.store(true);
   if (resources.guard) resources.guard->wake();
   if (resources.guard && removal_threads_exist()) resources.guard->take_leave();
@@ -180,7 +181,9 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
   auto resources = make_resources(ground, std::nullopt, &page);
   if (!resources) return resources.error();
   if (page.report.is_set()) {  // the run was over but for the report
-    setting.resume_delivery(page.report, give_up_when_asked(plan, *resources));
+    GiveUp give_up = give_up_when_asked(plan, *resources);
+    give_up.until = page.stop_deadline();
+    setting.resume_delivery(page.report, give_up);
     return RunOutcome{.exit_code = page.exit_code.load(), .die_of_interrupt = page.die_of_interrupt.load()};
   }
   if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);
@@ -233,7 +236,12 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
   const std::vector<int> needed = descriptors_of(ground);
   keep.insert(keep.end(), needed.begin(), needed.end());
   if (ground.pump) ground.pump->close_command_ends();
-  const auto end = sides->guard->watch(**page, std::move(keep), [&] { ground.pump->close_gone(); });
+  const GuardOrders orders{
+      .stop_timeout = plan.rules.stop_timeout,
+      .asks_to_stop =
+          [&](const signalfd_siginfo& info) { return use_of(info, ground.signals, plan) == core::SignalUse::stop; },
+      .output_gone = [&] { ground.pump->close_gone(); }};
+  const auto end = sides->guard->watch(**page, std::move(keep), orders);
   if (!end) return end.error();
   if (*end == WatchEnd::supervisor_died) {
     return take_over(plan, setting, observer, ground, **page, proc, tree, report);

@@ -14,6 +14,11 @@ bool SharedReport::set(std::string_view text) {
   return true;
 }
 
+std::optional<core::TimePoint> SharedPage::stop_deadline() const {
+  const std::int64_t deadline_ns = stop_deadline_ns.load();
+  return deadline_ns == 0 ? std::nullopt : std::optional(core::TimePoint(std::chrono::nanoseconds(deadline_ns)));
+}
+
 void Unmap::operator()(SharedPage* page) const {
   (void)::munmap(page, sizeof *page);
 }

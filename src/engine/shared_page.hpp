@@ -1,11 +1,13 @@
 #pragma once
 
+#include "core/time.hpp"
 #include "sys/result.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <sys/types.h>
 
@@ -42,6 +44,9 @@ struct SharedPage {
   std::atomic<int> exit_code;
   std::atomic<bool> die_of_interrupt;
   SharedReport report;
+
+  /// `stop_deadline_ns` as a time; nullopt when none runs.
+  [[nodiscard]] std::optional<core::TimePoint> stop_deadline() const;
 };
 
 struct Unmap {

@@ -73,6 +73,13 @@ void SweepObserver::find_cgroups_to_kill(const SweepPicture& picture) {
   }
 }
 
+bool SweepObserver::cgroups_to_kill_are_populated() const {
+  return std::any_of(cgroups_to_kill_.begin(), cgroups_to_kill_.end(), [this](std::size_t run) {
+    const auto cgroup = RunCgroup::open_recorded(owning_.runs[run].record);
+    return cgroup && cgroup->is_populated();
+  });
+}
+
 void SweepObserver::kill_cgroups() const {
   for (const std::size_t run : cgroups_to_kill_) {
     if (const auto cgroup = RunCgroup::open_recorded(owning_.runs[run].record)) cgroup->kill();

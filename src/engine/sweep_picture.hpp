@@ -32,6 +32,8 @@ class SweepObserver {
   /// Kills at one blow, whatever it forks meanwhile, whoever is in the cgroup of a run to be swept, provided that in
   /// the last look all of them were victims.
   void kill_cgroups() const;
+  /// Whether anybody is in these.
+  [[nodiscard]] bool cgroups_to_kill_are_populated() const;
 
   /// Whether looking could bring anything up: no target can have processes, and nothing is to be matched.
   [[nodiscard]] bool nothing_to_see() const { return !plan_.match.any() && targets_.empty() && released_.empty(); }

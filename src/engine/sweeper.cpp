@@ -141,6 +141,8 @@ void Sweeper::kill() {
       sight.victims.push_back(std::move(picture.census.processes[victim.process].stat));
       sight.others.erase(sight.victims.back().id);
     }
+    sight.more = observer_->cgroups_to_kill_are_populated();
+    nobody_left = nobody_left && !sight.more;
     return sight;
   };
   VictimLadder ladder(proc_, plan_.ladder, core::graceful_share(plan_.stop_timeout), scan,
@@ -282,6 +284,11 @@ void Sweeper::describe_targets() {
 void Sweeper::conclude() {
   report_.ended_at = std::chrono::system_clock::now();
   report_.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - began_at_);
+  // Who could not be judged and has ended since needs no judgement: a process that was just dying, for one.
+  std::erase_if(report_.unknown, [this](const core::SweptProcess& unknown) {
+    const auto now = proc_.stat(unknown.process.pid);
+    return !now || now->id.start_ticks != unknown.process.start_ticks || !core::is_alive(*now);
+  });
   const bool unfinished =
       std::any_of(targets_.begin(), targets_.end(), [](const SweepTarget& target) { return !target.reason.empty(); });
   const bool found = !report_.runs.empty() || !report_.victims.empty() || !report_.removed.empty();

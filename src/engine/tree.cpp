@@ -38,6 +38,7 @@ void Tree::disown_children() {
 }
 
 void Tree::own(pid_t main) {
+  main_ = main;
   if (!has_strangers_) return;
   if (const auto process = proc_.stat(main)) ours_.insert(process->id);
 }
@@ -50,6 +51,7 @@ std::vector<core::ProcessStat> Tree::living() {
   const std::set<pid_t> members = cgroup_ != nullptr ? add_members(processes) : std::set<pid_t>();
   if (has_strangers_) leave_out_strangers(processes, members);
   std::erase_if(processes, [](const core::ProcessStat& process) { return !is_alive(process); });
+  if (adoptions_watched_) note_adopted(processes);
   peak_ = std::max(peak_.value_or(0), static_cast<int>(processes.size()));
   return processes;
 }
@@ -74,6 +76,17 @@ std::set<pid_t> Tree::add_members(std::vector<core::ProcessStat>& processes) con
     if (members.contains(process.id.pid)) processes.push_back(std::move(process));
   }
   return members;
+}
+
+void Tree::note_adopted(const std::vector<core::ProcessStat>& processes) {
+  for (const core::ProcessStat& process : processes) {
+    const bool adopted = process.ppid == ::getpid() && process.id.pid != main_;
+    if (adopted && adopted_pids_.insert(process.id.pid).second) adopted_.push_back(process);
+  }
+}
+
+bool Tree::forget_adopted(pid_t pid) {
+  return adopted_pids_.erase(pid) > 0;
 }
 
 bool Tree::in_storm() const {

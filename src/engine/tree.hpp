@@ -13,6 +13,7 @@
 #include <set>
 #include <string>
 #include <sys/types.h>
+#include <utility>
 #include <vector>
 
 namespace reapctl::engine {
@@ -37,6 +38,13 @@ class Tree {
   void use_cgroup(const RunCgroup* cgroup) { cgroup_ = cgroup; }
   /// The main command has been started.
   void own(pid_t main);
+
+  /// From now on remembers who was seen to have become our child.
+  void watch_adoptions() { adoptions_watched_ = true; }
+  /// Those seen since the last call.
+  [[nodiscard]] std::vector<core::ProcessStat> take_adopted() { return std::exchange(adopted_, {}); }
+  /// Our child `pid`, which is about to be reaped; true if it has been told of by take_adopted.
+  [[nodiscard]] bool forget_adopted(pid_t pid);
 
   /// Whether there could be anybody: a child, dead or alive, or a process in the cgroup.
   [[nodiscard]] bool may_have_somebody() const;
@@ -90,6 +98,7 @@ class Tree {
   [[nodiscard]] bool in_storm() const;
   std::set<pid_t> add_members(std::vector<core::ProcessStat>& processes) const;
   void leave_out_strangers(std::vector<core::ProcessStat>& processes, const std::set<pid_t>& members);
+  void note_adopted(const std::vector<core::ProcessStat>& processes);
   /// Those that the first kill by pid ends are dead before the closer look behind it could count them.
   void note_whom_the_kill_finds();
 
@@ -105,6 +114,10 @@ class Tree {
   bool killing_ = false;
   std::size_t children_seen_ = 0;
   std::optional<int> peak_;
+  pid_t main_ = -1;
+  bool adoptions_watched_ = false;
+  std::vector<core::ProcessStat> adopted_;  ///< not told of yet
+  std::set<pid_t> adopted_pids_;            ///< told of or not, and not reaped: so these mean nobody else
 };
 
 }  // namespace reapctl::engine

@@ -31,19 +31,21 @@ void VictimLadder::run() {
     perform(next.action);
   };
   look();
-  if (living() == 0) return;
+  if (living() == 0 && !fleeting_) return;
   step(core::LadderEvent::request);
   while (state_.phase != core::LadderPhase::over) {
     notice_ends();
     if (living() == 0) {
       // Whoever was forked before its parent died shows up now, if it can be found at all.
       look();
-      if (living() == 0) {
+      if (living() == 0 && !fleeting_) {
         step(core::LadderEvent::emptied);
         break;
       }
-      perform(state_.phase == core::LadderPhase::graceful ? core::LadderAction::tell : core::LadderAction::kill);
-      continue;
+      if (living() > 0) {
+        perform(state_.phase == core::LadderPhase::graceful ? core::LadderAction::tell : core::LadderAction::kill);
+        continue;
+      }
     }
     wait(state_.next_at);
     step(core::LadderEvent::tick);
@@ -55,7 +57,9 @@ void VictimLadder::run() {
 void VictimLadder::look() {
   const auto before = core::Clock::now();
   Sight sight = scan_();
+  const bool somebody = !sight.victims.empty() || sight.more;
   for (core::ProcessStat& process : sight.victims) adopt(std::move(process));
+  fleeting_ = somebody && living() == 0;
   spared_ = std::move(sight.others);
   last_look_ = core::Clock::now();
   look_cost_ = last_look_ - before;
@@ -189,7 +193,7 @@ void VictimLadder::wait(core::TimePoint until) {
   }
   const auto now = core::Clock::now();
   auto left = std::chrono::ceil<core::Millis>(until - now);
-  if (unwatched) left = std::min(left, kPollInterval);
+  if (unwatched || fleeting_) left = std::min(left, kPollInterval);
   left = std::clamp(left, core::Millis::zero(), core::Millis(60000));
   (void)::poll(ends.data(), ends.size(), static_cast<int>(left.count()));  // a signal only ends the wait early
 }

@@ -32,6 +32,7 @@ class VictimLadder {
   struct Sight {
     std::vector<core::ProcessStat> victims;
     std::set<core::ProcessId> others;
+    bool more = false;  ///< somebody else is there whom `kill_groups` ends: chains of short lives slip through a look
   };
   /// Looks; called again until nobody new turns up.
   using Scan = std::function<Sight()>;
@@ -77,6 +78,7 @@ class VictimLadder {
   Scan scan_;
   std::function<void()> kill_groups_;
   core::LadderState state_;
+  bool fleeting_ = false;  ///< the last look saw victims, all gone before they could be held: chains of short lives
   std::map<core::ProcessId, Held> held_;
   std::set<core::ProcessId> spared_;  ///< seen, and no victims
   core::TimePoint last_look_;

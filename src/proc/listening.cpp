@@ -58,6 +58,10 @@ std::optional<std::string> readable_address(std::string_view text) {
   return endpoint(digits.size() == 32 ? AF_INET6 : AF_INET, address.data(), *port);
 }
 
+std::string_view port_of(std::string_view address) {
+  return address.substr(address.rfind(':') + 1);
+}
+
 /// 7 for "socket:[7]".
 std::optional<std::uint64_t> socket_inode(std::string_view target) {
   constexpr std::string_view kPrefix = "socket:[";
@@ -71,8 +75,8 @@ std::optional<std::uint64_t> socket_inode(std::string_view target) {
 
 ListeningSockets::ListeningSockets(const ProcFs& proc) : proc_(proc) {
   if (proc_.is_system() && add_from_kernel()) return;
-  add_table("net/tcp");
-  add_table("net/tcp6");
+  known_ = add_table("net/tcp");
+  (void)add_table("net/tcp6");  // may be missing where there is no IPv6
 }
 
 bool ListeningSockets::add_from_kernel() {
@@ -85,12 +89,13 @@ bool ListeningSockets::add_from_kernel() {
   return true;
 }
 
-void ListeningSockets::add_table(const std::string& path) {
+bool ListeningSockets::add_table(const std::string& path) {
   bool heading = true;
   proc_.each_line(path, [&](std::string_view row) {
     if (std::exchange(heading, false)) return true;
     return add_row(row);
   });
+  return !heading;
 }
 
 /// sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …; false at the first that listens no more.
@@ -104,6 +109,12 @@ bool ListeningSockets::add_row(std::string_view row) {
   auto address = readable_address(local);
   if (inode && address) address_of_inode_.emplace(*inode, *std::move(address));
   return true;
+}
+
+bool ListeningSockets::may_listen_on_port_of(std::string_view address) const {
+  const std::string_view port = port_of(address);
+  return !known_ || std::any_of(address_of_inode_.begin(), address_of_inode_.end(),
+                                [port](const auto& socket) { return port_of(socket.second) == port; });
 }
 
 std::vector<std::string> ListeningSockets::of(pid_t pid) const {

@@ -26,12 +26,18 @@ class ListeningSockets {
   /// "127.0.0.1:6379", "[::]:80": what the process holds open, sorted. Empty when its descriptors can't be read.
   [[nodiscard]] std::vector<std::string> of(pid_t pid) const;
 
+  /// Whether anybody, whoever it is, listens on the port of `address` (as from `of`), on whatever address. Yes where
+  /// nothing can be found out.
+  [[nodiscard]] bool may_listen_on_port_of(std::string_view address) const;
+
  private:
   bool add_from_kernel();
-  void add_table(const std::string& path);
+  /// Whether it could be read.
+  bool add_table(const std::string& path);
   bool add_row(std::string_view row);
 
   ProcFs proc_;
+  bool known_ = true;
   std::unordered_map<std::uint64_t, std::string> address_of_inode_;
 };
 

@@ -87,7 +87,8 @@ std::optional<core::ProcessStat> parse_stat(std::string_view text) {
   std::int64_t stime = 0;
   Fields fields(text.substr(close + 1));
   fields.letter(stat.state).number(stat.ppid).number(stat.pgid).number(stat.sid).number(stat.tty_nr);
-  fields.skip(6).number(utime).number(stime);  // tpgid flags minflt cminflt majflt cmajflt
+  fields.number(stat.tpgid);
+  fields.skip(5).number(utime).number(stime);  // flags minflt cminflt majflt cmajflt
   fields.skip(4).number(stat.threads);         // cutime cstime priority nice
   fields.skip(1).number(stat.id.start_ticks);  // itrealvalue
   fields.skip(1).number(stat.rss_pages);       // vsize

@@ -73,6 +73,11 @@ Json known(const core::ProcessDetails& process, const T& fact) {
   return process.known() ? Json(fact) : Json(nullptr);
 }
 
+/// A process that runs has memory: 0 is what is left to see of one that has let go of it and is about to be a zombie.
+Json resident(const core::ProcessDetails& process) {
+  return known(process, process.rss_bytes == 0 ? Json(nullptr) : Json(process.rss_bytes));
+}
+
 Json state_or_null(char state) {
   return state != '?' ? Json(std::string(1, state)) : Json(nullptr);
 }
@@ -86,7 +91,7 @@ Json to_value(const core::ProcessDetails& process, core::ArgsShown shown) {
       {"state", state_or_null(process.state)},
       {"wchan", or_null(process.wchan)},
       {"cpu_ms", known(process, process.cpu_ms)},
-      {"rss_bytes", known(process, process.rss_bytes)},
+      {"rss_bytes", resident(process)},
       {"age_ms", known(process, process.age_ms)},
       {"listening", process.listening},
   });
@@ -129,7 +134,7 @@ Json to_value(const core::Leftover& leftover, core::ArgsShown shown) {
       {"comm", known(process, process.comm)},
       {"cmdline", core::redact_args(process.argv, shown)},
       {"age_ms", known(process, process.age_ms)},
-      {"rss_bytes", known(process, process.rss_bytes)},
+      {"rss_bytes", resident(process)},
       {"listening", process.listening},
       {"died_of", signal_name_or_null(leftover.died_of)},
       {"after_ms", or_null(leftover.after)},

@@ -113,7 +113,11 @@ std::size_t widest(const std::vector<Row>& rows, std::string Row::*column) {
 std::string process_label(const core::ProcessDetails& process, core::ArgsShown shown) {
   const std::vector<std::string> args = core::redact_args(process.argv, shown);
   if (args.empty()) return shortened(printable(process.comm.empty() ? "?" : process.comm), kLabelColumns);
-  std::string line(base_name(args.front()));
+  // A process that shows a title ("nginx: master process nginx -c /etc/nginx.conf") has it all in the first argument.
+  const std::string_view first = args.front();
+  const std::size_t end = std::min(first.find(' '), first.size());
+  std::string line(base_name(first.substr(0, end)));
+  line.append(first.substr(end));
   for (std::size_t i = 1; i < args.size(); ++i) line.append(" ").append(args[i]);
   return shortened(printable(line), kLabelColumns);
 }

@@ -132,10 +132,10 @@ void add_rungs(Lines& lines, const core::StopReport& stop) {
       for (const core::ProcessName& process : before->stayed) {
         block.push_back(process_name(process.pid, process.comm) + " did not end on " + before->signal_name);
       }
-      block = limited(std::move(block), 0);
+      block = limited(std::move(block), before->stayed_total);
     }
     // Names say all there is to say about a rung that ended just those.
-    const bool told_by_names = before != nullptr && rung.told == static_cast<int>(before->stayed.size());
+    const bool told_by_names = before != nullptr && rung.told == before->stayed_total;
     if (block.empty() || !told_by_names || rung.ended != rung.told) {
       block.push_back(std::to_string(rung.told) + " told, " + std::to_string(rung.ended) + " ended");
     }
@@ -160,6 +160,7 @@ void add_leftovers(Lines& lines, const core::TreeReport& tree, core::ArgsShown s
 void add_workdir(Lines& lines, const core::WorkdirReport& workdir) {
   if (workdir.kept) lines.push_back("  kept " + printable(workdir.path));
   Lines block;
+  if (!workdir.kept && !workdir.deleted && workdir.errors.empty()) block.push_back(printable(workdir.path));
   for (const core::WorkdirError& error : workdir.errors) {
     block.push_back(printable(error.path) + " (" + printable(error.errno_name) + ")");
   }
@@ -167,13 +168,7 @@ void add_workdir(Lines& lines, const core::WorkdirReport& workdir) {
 }
 
 std::string ports_that_are_free(const core::RunReport& report) {
-  std::vector<std::string> addresses;
-  const auto collect = [&addresses](const core::ProcessDetails& process) {
-    addresses.insert(addresses.end(), process.listening.begin(), process.listening.end());
-  };
-  if (report.stop) std::for_each(report.stop->snapshot.begin(), report.stop->snapshot.end(), collect);
-  for (const core::Leftover& leftover : report.tree.leftovers) collect(leftover.process);
-  const std::vector<int> ports = ports_of(addresses);
+  const std::vector<int> ports = ports_of(report.tree.freed);
   if (ports.empty()) return {};
   std::string text = ports.size() == 1 ? "; port " : "; ports ";
   for (std::size_t i = 0; i < std::min(ports.size(), kNamesShown); ++i) {

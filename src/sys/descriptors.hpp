@@ -15,6 +15,9 @@ void occupy_standard_descriptors();
 /// Whether `fd` is open.
 [[nodiscard]] bool is_open(int fd);
 
+/// Whether the descriptor is open for writing.
+[[nodiscard]] bool is_writable(int fd);
+
 /// The open descriptors of this process, in order. Errors: /proc is not there.
 [[nodiscard]] Result<std::vector<int>> open_descriptors();
 

@@ -1,5 +1,6 @@
 #include "sys/signals.hpp"
 
+#include <cstdint>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -31,10 +32,23 @@ Result<UniqueFd> open_signal_fd() {
   return fd;
 }
 
+namespace {
+
+/// A write of ours beyond RLIMIT_FSIZE raises SIGXFSZ in our own name (generic_write_check_limits() in mm/filemap.c,
+/// send_sig() without `priv`), and our own RLIMIT_CPU the other one, from the kernel.
+bool is_own_fault(const signalfd_siginfo& info) {
+  const bool from_self = info.ssi_code == SI_USER && info.ssi_pid == static_cast<std::uint32_t>(::getpid());
+  return (info.ssi_signo == SIGXFSZ && from_self) || (info.ssi_signo == SIGXCPU && info.ssi_code == SI_KERNEL);
+}
+
+}  // namespace
+
 std::optional<signalfd_siginfo> next_signal(int signal_fd) {
   signalfd_siginfo info{};
-  if (::read(signal_fd, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return std::nullopt;
-  return info;
+  while (::read(signal_fd, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    if (!is_own_fault(info)) return info;
+  }
+  return std::nullopt;
 }
 
 bool is_ignored(int signal) {

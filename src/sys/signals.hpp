@@ -26,7 +26,9 @@ struct CallerSignals {
 /// A non-blocking descriptor that delivers the blocked signals as records. Source: signalfd(2).
 [[nodiscard]] Result<UniqueFd> open_signal_fd();
 
-/// The next pending signal; nullopt when there is none.
+/// The next pending signal; nullopt when there is none. What the kernel raised because this process itself has come to
+/// a resource limit (SIGXFSZ, SIGXCPU: setrlimit(2)) is nobody's message and left out; a write that was too much fails
+/// with EFBIG all the same.
 [[nodiscard]] std::optional<signalfd_siginfo> next_signal(int signal_fd);
 
 /// Whether this process ignores the signal, as it does what its caller ignored. While it is blocked it is delivered to

@@ -26,9 +26,6 @@ bool StatusLine::open() {
 
 void StatusLine::show(std::string_view text) {
   if ((text.empty() && shown_ == 0) || !open()) return;
-  // -1: a terminal, but not the one that controls us. Nobody's job is in the foreground of it but ours.
-  const pid_t foreground = ::tcgetpgrp(terminal_.get());
-  if (foreground >= 0 && foreground != job_) return;
   std::string line = "\r" + std::string(text);
   line.append(shown_ - std::min(shown_, text.size()), ' ');
   if (text.empty()) line += '\r';

@@ -11,15 +11,11 @@ namespace reapctl::sys {
 /// Whether this process has a controlling terminal. Source: tty(4), /dev/tty opens only then.
 [[nodiscard]] bool has_controlling_terminal();
 
-/// A line on the terminal that is stderr, rewritten in place. Nothing at all happens where stderr is no terminal, or
-/// while the job that the user knows is in the background, as far as a process can tell that has not left the session.
-/// Never waits: what a terminal has no room for (^S) is not shown. Nor is anybody stopped by it: `stty tostop` stops a
+/// A line on the terminal that is stderr, rewritten in place. Nothing at all happens where stderr is no terminal. Never
+/// waits: what a terminal has no room for (^S) is not shown. Nor is anybody stopped by it: `stty tostop` stops a
 /// background process only if it neither blocks nor ignores SIGTTOU (termios(3)).
 class StatusLine {
  public:
-  /// `job` is the process group that the shell put into the foreground, or not.
-  explicit StatusLine(pid_t job) : job_(job) {}
-
   /// Replaces what is there; an empty text leaves the line as it was before the first. No line feed, no control
   /// characters.
   void show(std::string_view text);
@@ -27,7 +23,6 @@ class StatusLine {
  private:
   [[nodiscard]] bool open();
 
-  pid_t job_;
   bool opened_ = false;
   UniqueFd terminal_;  ///< an open file of its own, since O_NONBLOCK would be everybody's who shares stderr
   std::size_t shown_ = 0;

@@ -2,6 +2,7 @@
 
 #include "documentation/help.hpp"
 #include "documentation/manual.hpp"
+#include "support/reapctl.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -67,6 +68,10 @@ TEST(Manual, HasEveryOptionOfEveryCommandAndNoOther) {
   for (const std::string& command : help_commands()) {
     EXPECT_THAT(manual_options(command), ContainerEq(help_options(command))) << "reapctl " << command;
   }
+}
+
+TEST(Help, ShowsThatAValueWhichMayBeLeftOutNeedsAnEqualsSign) {
+  EXPECT_THAT(run({.args = {"run", "--help"}}).out, testing::HasSubstr(" --close-fds[=except:N,...] "));
 }
 
 TEST(Manual, HasEveryCommandAndNoOther) {

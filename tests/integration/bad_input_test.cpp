@@ -50,6 +50,9 @@ const Bad kBad[] = {
     {"LadderKillNotLast", {"--ladder", "KILL,TERM:5s"}, {"--ladder", "KILL"}},
     {"LadderKillWithBound", {"--ladder", "INT:5s,KILL:5s"}, {"--ladder", "KILL"}},
     {"LadderBadBound", {"--ladder", "INT:soon"}, {"--ladder", "soon"}},
+    {"LadderOfWhatEndsNobody", {"--ladder", "CHLD:1s,KILL"}, {"--ladder", "CHLD"}},
+    {"LadderAlternativeThatEndsNobody", {"--ladder", "INT/CONT"}, {"--ladder", "CONT"}},
+    {"SignalThatEndsNobody", {"--signal", "STOP"}, {"--signal", "STOP"}},
     {"LadderHalfAlternative", {"--ladder", "INT/:5s"}, {"--ladder", "INT/"}},
     {"DurationWord", {"--timeout", "soon"}, {"--timeout", "soon"}},
     {"DurationEmpty", {"--timeout", ""}, {"--timeout"}},
@@ -84,6 +87,7 @@ const Bad kBad[] = {
     {"DieWithWord", {"--die-with", "nobody"}, {"--die-with", "nobody", "parent", "stdin"}},
     {"DieWithZero", {"--die-with", "0"}, {"--die-with", "0"}},
     {"DieWithNegative", {"--die-with=-1"}, {"--die-with", "-1"}},
+    {"DieWithNobody", {"--die-with", "2147483647"}, {"--die-with", "2147483647"}},
     {"OkExitWord", {"--ok-exit", "fine"}, {"--ok-exit", "fine"}},
     {"OkExitTooHigh", {"--ok-exit", "256"}, {"--ok-exit", "256"}},
     {"WorkdirUse", {"--workdir-use", "home"}, {"--workdir-use", "home", "cwd", "tmp"}},
@@ -94,6 +98,8 @@ const Bad kBad[] = {
     {"ReportFormat", {"--report-format", "xml"}, {"--report-format", "xml", "json", "text"}},
     {"ReportArgs", {"--report-args", "some"}, {"--report-args", "some", "redacted", "full", "none"}},
     {"ReportFdNotOpen", {"--report", "fd:77"}, {"--report", "fd:77"}},
+    {"ReportFdReadOnly", {"--report", "fd:0"}, {"--report", "fd:0", "writing"}},
+    {"EventsFdReadOnly", {"--events", "/dev/fd/0"}, {"--events", "/dev/fd/0", "writing"}},
     {"ReportFdNoNumber", {"--report", "fd:x"}, {"--report", "fd:x"}},
     {"ReportFdEmpty", {"--report", "fd:"}, {"--report", "fd:"}},
     {"ReportEmpty", {"--report", ""}, {"--report"}},
@@ -127,7 +133,20 @@ TEST_P(NoCommand, IsAUsageErrorToo) {
 INSTANTIATE_TEST_SUITE_P(BadInput, NoCommand,
                          testing::Values(Args{"run"}, Args{"run", "--"}, Args{"run", "--timeout", "5s"},
                                          Args{"run", "--timeout"}, Args{"run", "--name", "x", "--"},
-                                         Args{"schema", "nonsense"}));
+                                         Args{"schema", "nonsense"}, Args{"schema", "report", "event"},
+                                         Args{"schema"}));
+
+TEST(BadInput, AValueCannotAttackATerminalOrMakeLinesOfItsOwn) {
+  const std::string value = "\x1b[31mX\nY\xc2\x9b";
+  for (const Args& args : {Args{"run", "--ladder", value, "--", "true"}, Args{"run", "--" + value, "--", "true"},
+                           Args{value}, Args{"run", "--report", "none", "--", value}, Args{"schema", value},
+                           Args{"run", "--registry", "/nonexistent/" + value, "--report", "none", "--", "true"}}) {
+    const Outcome outcome = run({.args = args});
+    EXPECT_THAT(outcome.err, HasSubstr("\\x1b[31mX\\nY\\x9b"));
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    EXPECT_EQ(outcome.err.find('\x1b'), std::string::npos) << outcome.err;
+  }
+}
 
 TEST(BadInput, AReportFileThatCannotBeWrittenIsFoundBeforeTheStart) {
   if (::geteuid() == 0) GTEST_SKIP() << "root can write everywhere";

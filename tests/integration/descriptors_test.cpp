@@ -4,8 +4,10 @@
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
+#include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <utility>
 
@@ -15,6 +17,8 @@
 /// Descriptors: what the command gets, and what reapctl holds open (fact 28a).
 namespace reapctl::test {
 namespace {
+
+namespace fs = std::filesystem;
 
 struct Pipe {
   Pipe() {
@@ -137,6 +141,47 @@ TEST(Descriptors, AFullPipeDoesNotBlockTheStop) {
   roster.await_roles({"main"});
   reapctl.send(SIGTERM);
   EXPECT_EQ(reapctl.wait().code(), 137);
+}
+
+TEST(Descriptors, AReportThatNobodyReadsDoesNotOutlastTheStopTimeout) {
+  Pipe pipe;
+  ::fcntl(pipe.writer, F_SETFL, O_NONBLOCK);
+  while (::write(pipe.writer, "full", 4) > 0) continue;
+  ::fcntl(pipe.writer, F_SETFL, 0);
+  // Once after a request to stop, once after a limit. Whoever had to be asked a second time would wait for ever.
+  for (const bool by_limit : {false, true}) {
+    Roster roster;
+    Launch launch{.args = {"run", "--stop-timeout", "300ms", "-t", by_limit ? "10ms" : "1h", "--", misbehave_path(),
+                           "--ready", roster.path(), "ready=main"},
+                  .stderr_fd = pipe.writer};
+    Reapctl reapctl(std::move(launch));
+    if (!by_limit) {
+      roster.await_roles({"main"});
+      reapctl.send(SIGTERM);
+    }
+    EXPECT_EQ(reapctl.wait().code(), by_limit ? 124 : 130);
+  }
+}
+
+TEST(Descriptors, TooFewLeaveNothingThatIsNotSaid) {
+  // From so few that not even the registry can be opened to as many as are needed.
+  for (rlim_t most = 4; most <= 24; ++most) {
+    const TempDir directory;
+    Launch launch{.args = {"run", "--report-format", "text", "--", "true"},
+                  .env = {{"TMPDIR", directory.path()}, {"REAPCTL_REGISTRY", directory / "registry"}},
+                  .leaves_record = true,
+                  .before_exec = [most] {
+                    const rlimit limit{.rlim_cur = most, .rlim_max = most};
+                    (void)::setrlimit(RLIMIT_NOFILE, &limit);
+                  }};
+    const Outcome outcome = run(std::move(launch));
+    const auto is_empty = [](const std::string& path) { return !fs::exists(path) || fs::is_empty(path); };
+    const bool nothing_made = is_empty(directory / "registry");
+    fs::remove_all(directory / "registry");
+    EXPECT_EQ(nothing_made, is_empty(directory.path())) << most << ": on record or gone, both\n" << outcome.err;
+    EXPECT_TRUE(nothing_made || outcome.err.find("could not be deleted") != std::string::npos) << most << outcome.err;
+    EXPECT_TRUE(outcome.code() == 0 || outcome.code() == 125 || outcome.code() == 127) << most << outcome.err;
+  }
 }
 
 TEST(Descriptors, StdoutAndStderrAreTheCommands) {

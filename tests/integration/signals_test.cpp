@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <string>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -38,6 +39,42 @@ TEST(Forwarding, ACommandThatDiesOfItIsNotStopped) {
   EXPECT_EQ(outcome.code(), 128 + SIGHUP);
   EXPECT_EQ(outcome.report["result"], "signal");
   EXPECT_TRUE(outcome.report["stop"].is_null());
+}
+
+TEST(Forwarding, WhatReapctlRunsIntoItselfIsNotForwarded) {
+  // The record is too long for any file to be, and the kernel says so by a signal that would end the command.
+  for (const Args& options : {Args{}, Args{"--no-guard"}}) {
+    Gate gate;
+    Roster roster;
+    Launch launch =
+        run_of(options, misbehave(roster, {"on=WINCH:say=winch", "ready=main", "await=" + gate.path(), "exit=0"}));
+    launch.before_exec = [] {
+      const rlimit limit{.rlim_cur = 4000, .rlim_max = 4000};
+      (void)::setrlimit(RLIMIT_FSIZE, &limit);
+    };
+    Reapctl reapctl(std::move(launch));
+    roster.await_roles({"main"});
+    reapctl.send(SIGWINCH);  // comes behind all that was there before it
+    EXPECT_EQ(roster.next().role, "winch");
+    gate.open();
+    const Outcome outcome = reapctl.wait();
+    EXPECT_EQ(outcome.code(), 0) << outcome.err;
+    EXPECT_THAT(outcome.report["warnings"].dump(), testing::HasSubstr("not on record"));
+    EXPECT_THAT(outcome.report["warnings"].dump(), testing::HasSubstr("File too large"));
+  }
+}
+
+TEST(Forwarding, EventsThatAFileHasNoRoomForAreNotNewsThemselves) {
+  TempDir directory;
+  write_file(directory / "events", std::string(8192, '\n'));
+  Launch launch = run_of({"--no-guard", "--events", directory / "events"}, {"true"});
+  launch.before_exec = [] {
+    const rlimit limit{.rlim_cur = 8192, .rlim_max = 8192};
+    (void)::setrlimit(RLIMIT_FSIZE, &limit);
+  };
+  const Outcome outcome = run(std::move(launch));
+  EXPECT_EQ(outcome.code(), 0) << outcome.err;
+  EXPECT_EQ(outcome.report["warnings"][0], "--events: 4 events are lost: cannot write: File too large");
 }
 
 TEST(Forwarding, SomeSignalsAreNeverForwarded) {
@@ -204,7 +241,8 @@ TEST(DieWith, AProcessThatIsGoneAlreadyMeansThatNothingStarts) {
   // Above PID_MAX_LIMIT, proc(5).
   const Outcome outcome = run(run_of({"--die-with", "4194305"}, {"touch", directory / "started"}));
   EXPECT_EQ(outcome.code(), 125);
-  EXPECT_EQ(outcome.report["result"], "not-started");
+  EXPECT_TRUE(outcome.report.is_null()) << "a bad value, as any other";
+  EXPECT_EQ(outcome.err, "reapctl: run: --die-with: no process has the pid 4194305\n");
   EXPECT_FALSE(std::filesystem::exists(directory / "started"));
 }
 

@@ -305,6 +305,9 @@ TEST_P(WithoutJobControl, ControlZInAnOrphanedGroupStopsNobodyForEver) {
     Roster roster;
     Terminal terminal(argv(roster, wrapped, "on=INT:say=int on=USR1:exit=7 ready=main"));
     const Process main = roster.next();
+    // It leaves the session a moment behind the start; a ^Z within that moment still stops everybody.
+    const pid_t above = supervisor_of(main);
+    EXPECT_TRUE(!wrapped || await([above] { return read_stat(above).value_or(ProcStat{}).sid == above; }));
     terminal.type(kControlZ);
     // The terminal has done with ^Z before it comes to ^C.
     terminal.type(kControlC);

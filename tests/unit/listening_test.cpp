@@ -77,6 +77,17 @@ TEST_F(Listening, PassesOverRowsItDoesNotUnderstand) {
   EXPECT_THAT(ListeningSockets(ProcFs(fake.root())).of(12), ElementsAre("127.0.0.1:4"));
 }
 
+TEST_F(Listening, KnowsWhetherAPortIsTakenByAnybody) {
+  const FakeProc fake{{"net/tcp", kHeading + row("0100007F:0050", "0A", 7) + row("0100007F:0051", "01", 8)}};
+  const ListeningSockets sockets(ProcFs(fake.root()));
+  EXPECT_TRUE(sockets.may_listen_on_port_of("0.0.0.0:80"));
+  EXPECT_TRUE(sockets.may_listen_on_port_of("[::1]:80"));
+  EXPECT_FALSE(sockets.may_listen_on_port_of("127.0.0.1:81")) << "a connection";
+  EXPECT_FALSE(sockets.may_listen_on_port_of("127.0.0.1:8"));
+  const FakeProc nothing_known{{"12/comm", "x"}};
+  EXPECT_TRUE(ListeningSockets(ProcFs(nothing_known.root())).may_listen_on_port_of("127.0.0.1:81"));
+}
+
 TEST_F(Listening, WithoutListenersNoDescriptorIsLookedAt) {
   const FakeProc fake{{"12/fd/3", Link{"socket:[7]"}}, {"net/tcp", kHeading}};
   EXPECT_THAT(ListeningSockets(ProcFs(fake.root())).of(12), IsEmpty());

@@ -269,6 +269,40 @@ TEST_F(ReportOutputTest, AnotherProcessFinishesWhatWasBegun) {
   EXPECT_EQ(received.substr(before - PIPE_BUF), text + "\n");
 }
 
+TEST_F(ReportOutputTest, WhatADanglingLinkLeadsToIsMade) {
+  fs::create_directory(path("elsewhere"));
+  fs::create_symlink("elsewhere/second", path("report"));
+  fs::create_symlink("third", path("elsewhere/second"));
+  EXPECT_EQ(failure(to_file(path("report"))), 0);
+  EXPECT_TRUE(fs::is_symlink(path("report")));
+  EXPECT_TRUE(fs::is_symlink(path("elsewhere/second")));
+  EXPECT_EQ(read_file(path("elsewhere/third")), "{}\n");
+}
+
+TEST_F(ReportOutputTest, ALinkIntoNowhereIsKnownBeforeTheStart) {
+  fs::create_symlink("missing/report", path("report"));
+  EXPECT_EQ(ReportOutput::open(to_file(path("report"))).error().code, ENOENT);
+  fs::create_symlink("circle", path("circle"));
+  EXPECT_EQ(ReportOutput::open(to_file(path("circle"))).error().code, ELOOP);
+}
+
+TEST_F(ReportOutputTest, NothingIsWaitedForWhenTimeIsUp) {
+  Pipe pipe;
+  (void)pipe.fill();
+  const GiveUp give_up{.fd = -1, .asked = {}, .until = core::Clock::now() + core::Millis(20)};
+  const auto written = open(to_descriptor(pipe.writer.get())).write("{}", give_up, nullptr);
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, ETIMEDOUT);
+}
+
+TEST_F(ReportOutputTest, WhatNeedsNoWaitingIsWrittenHoweverLate) {
+  Pipe pipe;
+  const GiveUp late{.fd = -1, .asked = {}, .until = core::Clock::now() - core::Millis(1)};
+  EXPECT_TRUE(open(to_descriptor(pipe.writer.get())).write("{}", late, nullptr));
+  pipe.writer.reset();
+  EXPECT_EQ(pipe.drain(), "{}\n");
+}
+
 TEST_F(ReportOutputTest, AReportTooLongToBeSharedIsWrittenAllTheSame) {
   const auto page = make_shared_page();
   ASSERT_TRUE(page);
@@ -326,7 +360,18 @@ TEST_F(EventOutputTest, AReaderThatIsGoneCostsOnlyTheEvents) {
   auto events = EventOutput::open(to_descriptor(pipe.writer.get())).take();
   pipe.reader.reset();
   events.write("{}");
-  EXPECT_EQ(events.dropped(), 1);
+  EXPECT_EQ(events.dropped(), 0);
+  EXPECT_EQ(events.failed(), 1);
+  EXPECT_EQ(events.failure(), EPIPE);
+}
+
+TEST_F(EventOutputTest, AFullDiskIsNoSlowReader) {
+  auto events = EventOutput::open(to_file("/dev/full")).take();
+  events.write("{}");
+  events.write("{}");
+  EXPECT_EQ(events.dropped(), 0);
+  EXPECT_EQ(events.failed(), 2);
+  EXPECT_EQ(events.failure(), ENOSPC);
 }
 
 TEST_F(EventOutputTest, WhatCannotBeWrittenIsKnownBeforeTheStart) {

@@ -234,5 +234,15 @@ TEST(Schema, IsEmbeddedByteForByte) {
   EXPECT_NE(std::find(names.begin(), names.end(), "event"), names.end());
 }
 
+TEST(ReportJson, AProcessThatIsEndingHasNoMemoryToTellOf) {
+  core::RunReport report = test::timed_out();
+  report.stop->snapshot[0].rss_bytes = 0;
+  report.tree.leftovers = {{.process = report.stop->snapshot[0], .died_of = {}, .after = {}, .rung = ""}};
+  const Json json = rendered(report);
+  EXPECT_TRUE(json["stop"]["snapshot"][0]["rss_bytes"].is_null());
+  EXPECT_EQ(json["stop"]["snapshot"][1]["rss_bytes"], 1 << 20);
+  EXPECT_TRUE(json["tree"]["leftovers"][0]["rss_bytes"].is_null());
+}
+
 }  // namespace
 }  // namespace reapctl::report

@@ -77,10 +77,12 @@ inline core::RunReport timed_out() {
                  .told = 3,
                  .ended = 2,
                  .left = 1,
-                 .stayed = {{4433, "python (gw0)"}}},
+                 .stayed = {{4433, "python (gw0)"}},
+                 .stayed_total = 1},
                 {.signal_name = "KILL", .at = core::Millis(5'000), .told = 1, .ended = 1, .left = 0, .stayed = {}}};
   report.stop = stop;
   report.tree.snapshot_total = 3;
+  report.tree.freed = stop.snapshot[2].listening;
   report.tree.reaped = 3;
   report.tree.peak_processes = 3;
   return report;

@@ -96,6 +96,7 @@ TEST(ReportText, LeftoversThatNobodyStopped) {
        .rung = ""},
       {.process = test::process(8, 1, "cat"), .died_of = {}, .after = core::Millis(2), .rung = ""}};
   report.tree.leftovers[0].process.listening = {"0.0.0.0:80"};
+  report.tree.freed = {"0.0.0.0:80"};
   EXPECT_THAT(text_of(report), EndsWith("exit 0\n  outlived the command:  7 redis --pass *** :80, ended 1.5s later\n"
                                         "                         8 cat, ended 2ms later\n"
                                         "  nothing left; port 80 is free"));
@@ -111,18 +112,31 @@ TEST(ReportText, WarningsAndWhatBecameOfTheWorkDirectory) {
                                         "  warning: no record: disk full\n  warning: second"));
   report.workdir = core::WorkdirReport{.path = "/tmp/w", .kept = true};
   EXPECT_THAT(text_of(report), HasSubstr("\n  kept /tmp/w\n"));
+  report.workdir = core::WorkdirReport{.path = "/tmp/w"};
+  EXPECT_THAT(text_of(report), HasSubstr("\n  not deleted:  /tmp/w\n")) << "it was never begun";
+  report.workdir = core::WorkdirReport{.path = "/tmp/w", .deleted = true};
+  EXPECT_THAT(text_of(report), Not(HasSubstr("/tmp/w")));
 }
 
 TEST(ReportText, ManyWhoStayedAreCountedNotListed) {
   core::RunReport report = test::timed_out();
-  report.stop->rungs[0].stayed.assign(10, {5, "x"});
+  report.stop->rungs[0].stayed.assign(core::kListLimit, {5, "x"});
+  report.stop->rungs[0].stayed_total = 301;
   report.stop->rungs[1] = {
       .signal_name = "KILL", .at = core::Millis(250), .told = 12, .ended = 11, .left = 1, .stayed = {}};
   report.stop->timeout_hit = true;
   const std::string text = text_of(report);
   EXPECT_THAT(text, HasSubstr("\n  KILL  0.2s  5 x did not end on INT\n              5 x did"));
   EXPECT_THAT(
-      text, HasSubstr("\n              and 2 more\n              12 told, 11 ended\n  the time for stopping was over"));
+      text, HasSubstr("\n              and 293 more\n              12 told, 11 ended\n  the time for stopping was over"));
+}
+
+TEST(ReportText, ATitleIsShownFromItsBeginning) {
+  core::RunReport report = test::timed_out();
+  report.stop->snapshot = {test::process(7, 1, "nginx", {"nginx: master process nginx -c /x/nginx.conf"}),
+                           test::process(8, 1, "nginx", {"/usr/sbin/nginx -c /x/nginx.conf", "-g"})};
+  EXPECT_THAT(text_of(report), HasSubstr("7  nginx: master process nginx -c /x/nginx.conf   S"));
+  EXPECT_THAT(text_of(report), HasSubstr("8  nginx -c /x/nginx.conf -g  "));
 }
 
 TEST(ReportText, NothingInItCanAttackATerminal) {

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <poll.h>
 #include <sched.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <gmock/gmock.h>
@@ -179,6 +181,33 @@ TEST(Signals, ComeAsRecordsOneByOne) {
     return first && second && first->ssi_signo + second->ssi_signo == SIGTERM + SIGHUP &&
            first->ssi_pid == static_cast<unsigned>(::getpid()) && !next_signal(fd->get()) &&
            ::fcntl(fd->get(), F_GETFD) == FD_CLOEXEC;
+  }));
+}
+
+TEST(Signals, AnOwnLimitIsNobodysMessage) {
+  EXPECT_TRUE(holds_when_forked([] {
+    (void)block_signals();
+    const auto fd = open_signal_fd();
+    const int file = ::memfd_create("limited", MFD_CLOEXEC);
+    const rlimit limit{.rlim_cur = 2, .rlim_max = 2};
+    if (!fd || file < 0 || ::setrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
+    const bool refused = ::write(file, "abc", 3) == 2 && ::write(file, "c", 1) < 0 && errno == EFBIG;
+    sigset_t pending;
+    (void)::sigpending(&pending);
+    return refused && ::sigismember(&pending, SIGXFSZ) == 1 && !next_signal(fd->get());
+  }));
+}
+
+TEST(Signals, ALimitSignalFromSomebodyElseIsOne) {
+  EXPECT_TRUE(holds_when_forked([] {
+    (void)block_signals();
+    const auto fd = open_signal_fd();
+    const pid_t child = test::must_fork();
+    if (child == 0) ::_exit(::kill(::getppid(), SIGXFSZ));
+    (void)::waitpid(child, nullptr, 0);
+    std::optional<signalfd_siginfo> heard;
+    while (fd && (heard = next_signal(fd->get())) && heard->ssi_signo == SIGCHLD) continue;
+    return heard && heard->ssi_signo == SIGXFSZ;
   }));
 }
 

@@ -12,7 +12,8 @@ RunRecord record_in(RecordState state) {
 }
 
 RunObservation seen_here(LockState lock, bool guard_alive, bool supervisor_alive) {
-  return {.same_boot = true,
+  return {.boot_known = true,
+          .same_boot = true,
           .same_pid_namespace = true,
           .lock = lock,
           .guard_alive = guard_alive,
@@ -51,6 +52,14 @@ TEST(Verdict, AnotherBootIsGoneAndAnotherNamespaceForeign) {
   EXPECT_EQ(verdict(record_in(RecordState::running), seen), Verdict::foreign);
   seen.same_boot = false;
   EXPECT_EQ(verdict(record_in(RecordState::running), seen), Verdict::gone);
+}
+
+TEST(Verdict, ABootThatIsNotKnownIsNotAnotherOne) {
+  RunObservation seen = seen_here(LockState::free, false, false);
+  seen.boot_known = false;
+  EXPECT_EQ(verdict(record_in(RecordState::running), seen), Verdict::unknown) << "both unknown";
+  seen.same_boot = false;
+  EXPECT_EQ(verdict(record_in(RecordState::running), seen), Verdict::unknown) << "one of them";
 }
 
 }  // namespace
