@@ -97,7 +97,7 @@ TEST_F(RegistryTest, APlaceInWhichEverybodyCanRenameIsRefused) {
   ASSERT_EQ(::chmod((root_ / "run").c_str(), 0777), 0);
   EXPECT_EQ(open().path(), temporary_);
   EXPECT_THAT(warnings_, ElementsAre("cannot use " + (root_ / "run").string() +
-                                     " as a registry (everybody can rename what is in it): Operation not permitted"));
+                                     " as a registry: everybody can rename what is in it"));
 }
 
 TEST_F(RegistryTest, APlantedLinkIsRefusedAndNothingIsWrittenBehindIt) {
