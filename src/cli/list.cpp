@@ -3,6 +3,7 @@
 #include "cli/print.hpp"
 #include "cli/runs.hpp"
 #include "core/exit_status.hpp"
+#include "core/sweep_report.hpp"
 #include "report/list_report.hpp"
 
 #include <unistd.h>
@@ -17,7 +18,9 @@ int list_command(const Invocation& invocation) {
       throw BadOption{"--all-users: only root can see the runs of others"};
     }
     const auto list = list_runs(invocation.given);
-    if (print(json ? report::list_json(list) : report::list_text(list))) return 0;
+    if (print(json ? report::list_json(list) : report::list_text(list))) {
+      return list.incomplete ? core::kExitNotGone : 0;
+    }
     say_error("list: cannot write to standard output");
   } catch (const BadOption& bad) {
     say_error("list: " + bad.message);

@@ -4,6 +4,7 @@
 #include "engine/inventory.hpp"
 #include "report/record_json.hpp"
 
+#include <algorithm>
 #include <array>
 #include <unistd.h>
 
@@ -48,33 +49,43 @@ bool wants_json(const GivenOptions& given) {
   return given.has("json") || (value && choice<bool>(*value, {{"text", false}, {"json", true}}));
 }
 
-std::vector<engine::Registry> registries_to_read(const GivenOptions& given, std::vector<std::string>& warnings) {
+std::vector<engine::Registry> registries_to_read(const GivenOptions& given, Refusals& refusals) {
   if (!proc::ProcFs::is_usable()) throw BadOption{"/proc is missing or belongs to another PID namespace"};
   const auto directory = registry_directory(given);
   if (!directory) throw BadOption{directory.error().operation};
-  if (directory->empty() && ::geteuid() == 0) return engine::Registry::open_of_all_users({}, warnings);
-  auto registries = engine::Registry::open_existing({.chosen = *directory}, warnings);
+  auto registries = engine::Registry::open_existing({.chosen = *directory}, refusals.own);
   if (!registries) throw BadOption{"cannot " + registries.error().message()};
-  return registries.take();
+  if (!directory->empty() || ::geteuid() != 0) return registries.take();
+  auto all = engine::Registry::open_of_all_users({}, refusals.others);
+  std::erase_if(refusals.others, [&](const std::string& refusal) {
+    return std::find(refusals.own.begin(), refusals.own.end(), refusal) != refusals.own.end();
+  });
+  return all;
 }
 
 core::RunList list_runs(const GivenOptions& given) {
-  std::vector<std::string> warnings;
-  auto registries = registries_to_read(given, warnings);
+  Refusals refusals;
+  auto registries = registries_to_read(given, refusals);
   core::RunList list = engine::take_inventory(proc::ProcFs(), std::move(registries), report::record_codec());
-  list.warnings.insert(list.warnings.end(), warnings.begin(), warnings.end());
+  for (const auto* some : {&refusals.own, &refusals.others}) {
+    list.warnings.insert(list.warnings.end(), some->begin(), some->end());
+  }
+  list.incomplete = !refusals.own.empty();
   return list;
 }
 
-std::optional<std::size_t> find_run(const std::vector<std::string>& ids, const std::string& operand) {
+std::optional<std::size_t> find_run(const std::vector<RunOnOffer>& runs, const std::string& operand) {
   const std::string prefix = run_prefix(operand);
-  std::optional<std::size_t> found;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (!ids[i].starts_with(prefix)) continue;
-    if (found) throw BadOption{"RUN \"" + operand + "\": more than one run begins with that"};
-    found = i;
+  for (const bool own : {true, false}) {
+    std::optional<std::size_t> found;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      if (runs[i].own != own || !runs[i].id.starts_with(prefix)) continue;
+      if (found) throw BadOption{"RUN \"" + operand + "\": more than one run begins with that"};
+      found = i;
+    }
+    if (found) return found;
   }
-  return found;
+  return std::nullopt;
 }
 
 }  // namespace reapctl::cli

@@ -15,14 +15,26 @@ namespace reapctl::cli {
 /// --format json or --json.
 [[nodiscard]] bool wants_json(const GivenOptions& given);
 
+/// What could not be opened where runs may be, in words.
+struct Refusals {
+  std::vector<std::string> own;     ///< places of the effective user
+  std::vector<std::string> others;  ///< what root was shown of other users
+};
+
 /// The registries in which the user's runs are; for root those of everybody.
-[[nodiscard]] std::vector<engine::Registry> registries_to_read(const GivenOptions& given,
-                                                               std::vector<std::string>& warnings);
+[[nodiscard]] std::vector<engine::Registry> registries_to_read(const GivenOptions& given, Refusals& refusals);
 
 /// The runs in them, with their processes.
 [[nodiscard]] core::RunList list_runs(const GivenOptions& given);
 
-/// The one run that RUN means: an id or a unique beginning of one. nullopt: there is none.
-[[nodiscard]] std::optional<std::size_t> find_run(const std::vector<std::string>& ids, const std::string& operand);
+/// What can be meant by RUN.
+struct RunOnOffer {
+  std::string id;
+  bool own = true;  ///< of the effective user
+};
+
+/// The one run that RUN means: an id or a unique beginning of one. Our own come first: nobody can keep root from naming
+/// his runs by making one of the same id. nullopt: there is none.
+[[nodiscard]] std::optional<std::size_t> find_run(const std::vector<RunOnOffer>& runs, const std::string& operand);
 
 }  // namespace reapctl::cli

@@ -8,6 +8,7 @@
 #include "report/process_lines.hpp"
 
 #include <set>
+#include <unistd.h>
 
 namespace reapctl::cli {
 namespace {
@@ -63,9 +64,9 @@ int show_what_is_given(const Invocation& invocation) {
     if (!pid || *pid < 1) reject(*pid_value, "expected the pid of a process");
     return show_owner(list, *pid, json);
   }
-  std::vector<std::string> ids;
-  for (const core::ListedRun& run : list.runs) ids.push_back(run.run_id);
-  const auto run = find_run(ids, invocation.operands.front());
+  std::vector<RunOnOffer> runs;
+  for (const core::ListedRun& run : list.runs) runs.push_back({.id = run.run_id, .own = run.owner == ::geteuid()});
+  const auto run = find_run(runs, invocation.operands.front());
   return run ? show(list, *run, json) : not_found("no run \"" + invocation.operands.front() + "\" on record");
 }
 

@@ -34,8 +34,9 @@ std::vector<std::size_t> runs_to_stop(const Invocation& invocation, const engine
                                       std::string& complaint) {
   const auto name = invocation.given.last("name");
   if (name.has_value() == !invocation.operands.empty()) throw BadOption{"expected RUN... or --name"};
-  std::vector<std::string> ids;
-  for (const engine::RunCase& run : cases.cases) ids.push_back(run.entry.run_id);
+  const auto is_own = [](const engine::RunCase& run) { return run.entry.owner == ::geteuid(); };
+  std::vector<RunOnOffer> ids;
+  for (const engine::RunCase& run : cases.cases) ids.push_back({.id = run.entry.run_id, .own = is_own(run)});
   std::vector<std::size_t> wanted;
   for (const std::string& operand : invocation.operands) {
     if (const auto found = find_run(ids, operand)) {
@@ -46,6 +47,10 @@ std::vector<std::size_t> runs_to_stop(const Invocation& invocation, const engine
   }
   for (std::size_t i = 0; name && i < cases.cases.size(); ++i) {
     if (cases.cases[i].record() && cases.cases[i].record()->name == name->text) wanted.push_back(i);
+  }
+  // A name is anybody's to choose: our own runs come first, as with ids.
+  if (name && std::any_of(wanted.begin(), wanted.end(), [&](std::size_t i) { return is_own(cases.cases[i]); })) {
+    std::erase_if(wanted, [&](std::size_t i) { return !is_own(cases.cases[i]); });
   }
   if (name && wanted.empty()) complaint = "no run of the name \"" + name->text + "\" on record";
   std::erase_if(wanted, [&](std::size_t index) {
@@ -162,7 +167,8 @@ std::vector<engine::StopResult> stop_with_the_rights_of_each(const proc::ProcFs&
     tasks.push_back(
         {.uid = uid, .work = [&runs = runs, paths, deadline] { return stop_as_user(runs, paths, deadline); }});
   }
-  const auto answers = engine::do_as_users(tasks, deadline + kChildMargin);
+  const auto answers =
+      engine::do_as_users(tasks, std::chrono::ceil<core::Millis>(deadline - core::Clock::now()) + kChildMargin);
   auto answer = answers.begin();
   for (const auto& [uid, runs] : others) {
     std::istringstream lines(*answer ? **answer : "");
@@ -183,9 +189,10 @@ std::vector<engine::StopResult> stop_with_the_rights_of_each(const proc::ProcFs&
 }
 
 int stop(const Invocation& invocation) {
-  std::vector<std::string> warnings;
+  Refusals refusals;
   const proc::ProcFs proc;
-  auto cases = engine::read_cases(proc, registries_to_read(invocation.given, warnings), report::record_codec());
+  auto cases = engine::read_cases(proc, registries_to_read(invocation.given, refusals), report::record_codec());
+  for (const std::string& refusal : refusals.own) say("stop: " + refusal);
   std::string complaint;
   const auto wanted = runs_to_stop(invocation, cases, complaint);
   const auto deadline = give_up_at(invocation.given, cases, wanted);

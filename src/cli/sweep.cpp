@@ -53,6 +53,12 @@ void merge(core::SweepReport& all, core::SweepReport part) {
   if (part.exit_code == core::kExitNotGone || all.exit_code == 0) all.exit_code = part.exit_code;
 }
 
+/// Where runs may be that nobody could look at, not everything is swept.
+void say_incomplete(core::SweepReport& report, const std::vector<std::string>& refused) {
+  report.warnings.insert(report.warnings.end(), refused.begin(), refused.end());
+  if (!refused.empty()) report.exit_code = core::kExitNotGone;
+}
+
 /// Everything with the rights of this process.
 core::SweepReport sweep_these(const core::SweepPlan& plan, std::vector<engine::Registry> registries) {
   ProgressLine line;
@@ -63,21 +69,30 @@ core::SweepReport sweep_these(const core::SweepPlan& plan, std::vector<engine::R
 /// Everything that is done for another user is done in a child that has become him.
 std::vector<sys::Result<std::string>> sweep_for_others(const core::SweepPlan& plan,
                                                        std::vector<std::string>& warnings) {
-  std::set<std::pair<uid_t, std::string>> theirs;
+  std::map<uid_t, std::vector<std::string>> theirs;
   for (const engine::Registry& registry : engine::Registry::open_of_all_users({}, warnings)) {
-    if (registry.owner() != ::geteuid()) theirs.emplace(registry.owner(), registry.path());
+    if (registry.owner() != ::geteuid()) theirs[registry.owner()].push_back(registry.path());
   }
   std::vector<engine::UserTask> tasks;
-  for (const auto& [uid, path] : theirs) {
-    const auto work = [&plan, path = path] {
-      core::SweepReport part;
-      auto registries = engine::Registry::open_existing({.chosen = path}, part.warnings);
-      if (registries) part = sweep_these(plan, registries.take());
+  for (const auto& [uid, paths] : theirs) {
+    const auto work = [&plan, &paths = paths] {
+      std::vector<engine::Registry> registries;
+      std::vector<std::string> refused;
+      for (const std::string& path : paths) {
+        auto opened = engine::Registry::open_existing({.chosen = path}, refused);
+        if (opened) {
+          append(registries, *opened);
+        } else {
+          refused.push_back("cannot " + opened.error().message());
+        }
+      }
+      core::SweepReport part = sweep_these(plan, std::move(registries));
+      say_incomplete(part, refused);
       return report::to_json(part);
     };
     tasks.push_back({.uid = uid, .work = work});
   }
-  return engine::do_as_users(tasks, core::Clock::now() + 2 * plan.stop_timeout + kChildMargin);
+  return engine::do_as_users(tasks, 2 * plan.stop_timeout + kChildMargin);
 }
 
 void merge_others(core::SweepReport& report, const std::vector<sys::Result<std::string>>& results) {
@@ -122,19 +137,24 @@ sys::Result<void> resolve_runs(core::SweepPlan& plan) {
     registries = engine::Registry::open_of_all_users({}, ignored);
   } else {
     auto own = engine::Registry::open_existing({.chosen = plan.registry}, ignored);
-    if (!own) return own.error();
+    if (!own) {
+      sys::Error error = own.error();
+      error.operation.insert(0, "cannot ");
+      return error;
+    }
     registries = own.take();
   }
-  std::vector<std::string> ids;
+  std::vector<RunOnOffer> runs;
   for (const engine::Registry& registry : registries) {
-    auto more = registry.run_ids();
-    if (more) append(ids, *more);
+    const auto ids = registry.run_ids();
+    if (!ids) continue;
+    for (const std::string& id : *ids) runs.push_back({.id = id, .own = registry.owner() == ::geteuid()});
   }
   for (std::string& run : plan.runs) {
     try {
-      const auto found = find_run(ids, run);
+      const auto found = find_run(runs, run);
       if (!found) return sys::Error{.code = 0, .operation = "no run \"" + run + "\" on record", .subject = {}};
-      run = ids[*found];
+      run = runs[*found].id;
     } catch (const BadOption& ambiguous) {
       return sys::Error{.code = 0, .operation = ambiguous.message, .subject = {}};
     }
@@ -143,18 +163,19 @@ sys::Result<void> resolve_runs(core::SweepPlan& plan) {
 }
 
 sys::Result<core::SweepReport> sweep(const core::SweepPlan& plan) {
+  std::vector<std::string> refused;
+  auto registries = engine::Registry::open_existing({.chosen = plan.registry}, refused);
+  if (!registries) return registries.error();
   std::vector<std::string> warnings;
-  auto registries = engine::Registry::open_existing({.chosen = plan.registry}, warnings);
-  if (!registries) {
-    sys::Error error = registries.error();
-    error.operation.insert(0, "cannot ");
-    return error;
-  }
   // First, for it forks: a deletion of our own that hangs would leave a thread behind.
   std::vector<sys::Result<std::string>> others;
   if (plan.all_users) others = sweep_for_others(plan, warnings);
   core::SweepReport report = sweep_these(plan, registries.take());
+  std::erase_if(warnings, [&](const std::string& warning) {
+    return std::find(refused.begin(), refused.end(), warning) != refused.end();
+  });
   append(report.warnings, warnings);
+  say_incomplete(report, refused);
   if (plan.all_users) {
     merge_others(report, others);
   } else if (::geteuid() == 0 && plan.registry.empty() && !plan.match.any()) {
@@ -177,7 +198,7 @@ std::optional<int> confirm(core::SweepPlan& plan) {
   core::SweepPlan show = plan;
   show.dry_run = true;
   const auto report = sweep(show);
-  if (!report) return refuse(report.error().message());
+  if (!report) return refuse("cannot " + report.error().message());
   plan.agreed.emplace();
   if (report->victims.empty()) return std::nullopt;
   say_as_it_is("sweep: the plan:\n" + report::to_text(*report));
@@ -200,10 +221,12 @@ std::string render(const core::SweepReport& report, core::SweepFormat format) {
   return report::to_text(report);
 }
 
+/// A regular file, by what GitHub says; a FIFO that nobody reads is not waited for. A dry run changes nothing, not even
+/// this.
 void add_step_summary(const core::SweepReport& report) {
   const char* path = std::getenv("GITHUB_STEP_SUMMARY");
   if (path == nullptr || *path == '\0') return;
-  const sys::UniqueFd file(::open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_CLOEXEC, 0666));
+  const sys::UniqueFd file(::open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0666));
   const std::string text = report::to_github_summary(report);
   if (!file.valid() || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     say("sweep: cannot " + sys::last_error("write", path).message() + ", ignoring");
@@ -222,8 +245,8 @@ int sweep_command(const Invocation& invocation) {
     if (const auto status = confirm(*plan)) return *status;
   }
   const auto report = sweep(*plan);
-  if (!report) return refuse(report.error().message());
-  if (plan->format == core::SweepFormat::github) add_step_summary(*report);
+  if (!report) return refuse("cannot " + report.error().message());
+  if (plan->format == core::SweepFormat::github && !plan->dry_run) add_step_summary(*report);
   const std::string text = render(*report, plan->format);
   if (!text.empty() && !print(text)) return refuse("cannot write to standard output");
   return report->exit_code;

@@ -103,7 +103,12 @@ struct RecordCodec {
   sys::Result<RunRecord> (*decode)(std::string_view text);
 };
 
+/// How much of its lists a record keeps: what is longer is cut off by the writer and refused by the reader, for whom
+/// somebody else may have written it.
+inline constexpr std::size_t kArgumentsOnRecord = 128;
+inline constexpr std::size_t kEnclosingOnRecord = 1024;
+
 /// A record is no longer than this; whatever is longer is none.
-inline constexpr std::size_t kRecordLimit = std::size_t{1} << 20U;
+inline constexpr std::size_t kRecordLimit = std::size_t{256} << 10U;
 
 }  // namespace reapctl::core

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 /// What list and show tell of the runs on record.
@@ -18,6 +19,7 @@ inline constexpr int kExitNoSuchRun = 1;
 struct ListedRun {
   std::string run_id;
   std::string user;
+  uid_t owner = 0;
   Verdict verdict = Verdict::unknown;
   std::optional<RunRecord> record;  ///< nullopt: it cannot be read, `problem` says why
   std::string problem;
@@ -31,6 +33,7 @@ struct RunList {
   WallTime at;
   std::vector<ListedRun> runs;
   std::vector<std::string> warnings;
+  bool incomplete = false;  ///< there may be runs of ours that could not be looked at
 };
 
 }  // namespace reapctl::core

@@ -14,6 +14,8 @@
 #include <fstream>
 #include <grp.h>
 #include <linux/capability.h>
+#include <map>
+#include <optional>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -25,6 +27,7 @@ namespace reapctl::engine {
 namespace {
 
 constexpr std::size_t kResultLimit = std::size_t{64} << 20U;
+constexpr std::size_t kAtOnce = 16;  ///< children
 constexpr gid_t kNoGroup = 65534;
 
 /// The user's group by /etc/passwd: NSS loads shared objects, which a static binary cannot. Who is not in it has none.
@@ -86,6 +89,7 @@ struct Child {
   sys::UniqueFd result_fd;
   std::string result;
   bool ended = false;  ///< it has said all it had to say
+  core::TimePoint give_up_at = {};
 };
 
 sys::Error failed(const std::string& what, uid_t uid) {
@@ -113,6 +117,24 @@ void read_some(Child& child) {
   if (count <= 0 || child.result.size() > kResultLimit) child.ended = true;
 }
 
+/// Until one of them has said something, or is to be given up.
+void wait_for_some(std::map<std::size_t, Child>& children) {
+  std::vector<pollfd> waiting;
+  std::vector<Child*> of;
+  core::TimePoint until = core::TimePoint::max();
+  for (auto& [task, child] : children) {
+    if (child.pid < 0) return;
+    waiting.push_back({.fd = child.result_fd.get(), .events = POLLIN, .revents = 0});
+    of.push_back(&child);
+    until = std::min(until, child.give_up_at);
+  }
+  const auto left = std::chrono::ceil<core::Millis>(until - core::Clock::now());
+  (void)::poll(waiting.data(), waiting.size(), static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60000)));
+  for (std::size_t i = 0; i < waiting.size(); ++i) {
+    if (waiting[i].revents != 0) read_some(*of[i]);
+  }
+}
+
 sys::Result<std::string> finish(Child& child, uid_t uid) {
   if (child.pid < 0) return failed("no process could be made for", uid);
   if (!child.ended) (void)::kill(child.pid, SIGKILL);  // our child, not reaped: the pid is its own
@@ -126,28 +148,29 @@ sys::Result<std::string> finish(Child& child, uid_t uid) {
 
 }  // namespace
 
-std::vector<sys::Result<std::string>> do_as_users(const std::vector<UserTask>& tasks, core::TimePoint deadline) {
-  std::vector<Child> children;
-  children.reserve(tasks.size());
-  for (const UserTask& task : tasks) children.push_back(start(task));
-  for (;;) {
-    std::vector<pollfd> waiting;
-    std::vector<Child*> of;
-    for (Child& child : children) {
-      if (child.pid < 0 || child.ended) continue;
-      waiting.push_back({.fd = child.result_fd.get(), .events = POLLIN, .revents = 0});
-      of.push_back(&child);
+std::vector<sys::Result<std::string>> do_as_users(const std::vector<UserTask>& tasks, core::Millis each) {
+  std::vector<std::optional<sys::Result<std::string>>> results(tasks.size());
+  std::map<std::size_t, Child> children;  // by their task
+  for (std::size_t next = 0; next < tasks.size() || !children.empty();) {
+    while (next < tasks.size() && children.size() < kAtOnce) {
+      Child child = start(tasks[next]);
+      child.give_up_at = core::Clock::now() + each;
+      children.emplace(next++, std::move(child));
     }
-    const auto left = std::chrono::ceil<core::Millis>(deadline - core::Clock::now());
-    if (waiting.empty() || left.count() <= 0) break;
-    (void)::poll(waiting.data(), waiting.size(), static_cast<int>(std::min<std::int64_t>(left.count(), 60000)));
-    for (std::size_t i = 0; i < waiting.size(); ++i) {
-      if (waiting[i].revents != 0) read_some(*of[i]);
+    wait_for_some(children);
+    for (auto entry = children.begin(); entry != children.end();) {
+      auto& [task, child] = *entry;
+      if (child.pid >= 0 && !child.ended && core::Clock::now() < child.give_up_at) {
+        ++entry;
+        continue;
+      }
+      results[task] = finish(child, tasks[task].uid);
+      entry = children.erase(entry);
     }
   }
-  std::vector<sys::Result<std::string>> results;
-  for (std::size_t i = 0; i < tasks.size(); ++i) results.push_back(finish(children[i], tasks[i].uid));
-  return results;
+  std::vector<sys::Result<std::string>> all;
+  for (auto& result : results) all.push_back(*std::move(result));
+  return all;
 }
 
 }  // namespace reapctl::engine

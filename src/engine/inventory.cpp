@@ -57,6 +57,7 @@ core::RunList take_inventory(const proc::ProcFs& proc, std::vector<Registry> reg
   for (const RunCase& run : cases.cases) {
     list.runs.push_back({.run_id = run.entry.run_id,
                          .user = name_of_user(run.entry.owner),
+                         .owner = run.entry.owner,
                          .verdict = run.verdict,
                          .record = run.record(),
                          .problem = run.entry.problem,

@@ -58,8 +58,13 @@ std::string sweep_run(const RegistryPlaces& places, const std::string& run_id, c
   }
   for (const core::SweptRun& run : report.runs) {
     if (run.run_id == run_id && run.alive > 0) {
-      return "its former holder, run " + run_id + ", is not gone: " + run.reason + "; reapctl sweep " + run_id +
-             " tells more";
+      return std::string("its former holder, run ")
+          .append(run_id)
+          .append(", is not gone: ")
+          .append(run.reason)
+          .append("; reapctl sweep ")
+          .append(run_id)
+          .append(" tells more");
     }
   }
   // What could not be deleted of it stays on record, and keeps nobody from running.
@@ -119,7 +124,7 @@ sys::Result<Prelude::End> Prelude::turn_at_the_lock() {
 /// We have the lock. Who had it before may have been killed, and then his tree is alive.
 sys::Result<Prelude::Former> Prelude::see_off_former_holders() {
   for (const std::string& run_id : lock_.signers()) {
-    const auto former = see_off(run_id);
+    auto former = see_off(run_id);
     if (!former || *former != Former::gone) return former;
   }
   return Former::gone;
@@ -139,7 +144,7 @@ sys::Result<Prelude::Former> Prelude::see_off(const std::string& run_id) {
     switch (core::about_former_holder(*entry->record, verdict)) {
       case core::FormerMove::start: return Former::gone;
       case core::FormerMove::finish: {
-        const auto former = finish(run_id);
+        auto former = finish(run_id);
         if (!former || *former != Former::gone) return former;
         if (verdict != core::Verdict::cleaning) return former;
         break;  // there was somebody else at it: look at what he has left

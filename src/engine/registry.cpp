@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t kRunIdLength = 16;
 
 sys::Error refused(const std::string& path, const std::string& why) {
-  return {.code = EPERM, .operation = "use " + path + " as a registry (" + why + ")", .subject = {}};
+  return {.code = 0, .operation = "use " + path + " as a registry: " + why, .subject = {}};
 }
 
 /// Nobody but its owner may put anything there.
@@ -46,9 +46,20 @@ sys::Result<sys::UniqueFd> open_system_place(const std::string& path, bool make)
   return fd;
 }
 
-/// Why this place is not even worth a word: it does not exist and cannot be made by us.
-bool is_absent(const sys::Error& error) {
+/// Why a place for new runs is not even worth a word: it does not exist and cannot be made by us.
+bool cannot_be_had(const sys::Error& error) {
   return error.code == ENOENT || error.code == EROFS || error.code == EACCES;
+}
+
+/// For readers nothing else will do: in a place that cannot be looked into there may be runs.
+bool is_absent(const sys::Error& error) {
+  return error.code == ENOENT;
+}
+
+/// With a slash at its end, a link would be followed in spite of O_NOFOLLOW.
+std::string without_slashes(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
 }
 
 std::string last_component(const std::string& path) {
@@ -63,6 +74,7 @@ std::optional<uid_t> parse_uid(std::string_view text) {
   uid_t uid = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), uid);
   if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  if (text != std::to_string(uid)) return std::nullopt;  // "065534" is nobody's: reapctl does not write it
   return uid;
 }
 
@@ -114,12 +126,15 @@ sys::Result<Registry> Registry::open_for_writing(const RegistryPlaces& places, s
     }
     return open(parent_fd, name, path, ::geteuid());
   };
-  if (!places.chosen.empty()) return make_and_open(AT_FDCWD, places.chosen, places.chosen);
+  if (!places.chosen.empty()) {
+    const std::string path = without_slashes(places.chosen);
+    return make_and_open(AT_FDCWD, path, path);
+  }
   if (const auto system = open_system_place(places.system, true)) {
     auto registry = make_and_open(system->get(), uid_text(), places.system + "/" + uid_text());
     if (registry) return registry;
-    if (!is_absent(registry.error())) warnings.push_back("cannot " + registry.error().message());
-  } else if (!is_absent(system.error())) {
+    if (!cannot_be_had(registry.error())) warnings.push_back("cannot " + registry.error().message());
+  } else if (!cannot_be_had(system.error())) {
     warnings.push_back("cannot " + system.error().message());
   }
   const std::string path = places.temporary + "-" + uid_text();
@@ -130,7 +145,8 @@ sys::Result<std::vector<Registry>> Registry::open_existing(const RegistryPlaces&
                                                            std::vector<std::string>& warnings) {
   std::vector<Registry> found;
   if (!places.chosen.empty()) {
-    auto registry = open(AT_FDCWD, places.chosen, places.chosen, ::geteuid());
+    const std::string path = without_slashes(places.chosen);
+    auto registry = open(AT_FDCWD, path, path, ::geteuid());
     if (registry) {
       found.push_back(registry.take());
     } else if (registry.error().code != ENOENT) {
@@ -216,6 +232,25 @@ sys::Result<sys::UniqueFd> open_run_directory(const Registry& registry, const st
   return fd;
 }
 
+namespace {
+
+void look_at_lock(int directory_fd, RegistryEntry& entry) {
+  const sys::UniqueFd lock(::openat(directory_fd, kLockFile, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat status {};
+  if (!lock.valid()) {
+    entry.lock_problem =
+        errno == ELOOP ? "its lock is a symbolic link" : "cannot " + sys::last_error("open its lock").message();
+  } else if (::fstat(lock.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    entry.lock_problem = "its lock is no regular file";
+  } else if (const auto locked = sys::is_locked(lock.get()); !locked) {
+    entry.lock_problem = "cannot " + locked.error().message();
+  } else {
+    entry.lock = *locked ? core::LockState::held : core::LockState::free;
+  }
+}
+
+}  // namespace
+
 std::optional<RegistryEntry> read_entry(const Registry& registry, const std::string& run_id,
                                         const core::RecordCodec& codec) {
   RegistryEntry entry{
@@ -229,12 +264,7 @@ std::optional<RegistryEntry> read_entry(const Registry& registry, const std::str
   struct stat status {};
   if (::fstat(directory->get(), &status) == 0) entry.inode = status.st_ino;
   // The lock first: if it is free now, then nobody was alive to change the record that is read next.
-  const sys::UniqueFd lock(::openat(directory->get(), kLockFile, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (lock.valid()) {
-    if (const auto locked = sys::is_locked(lock.get())) {
-      entry.lock = *locked ? core::LockState::held : core::LockState::free;
-    }
-  }
+  look_at_lock(directory->get(), entry);
   const auto text = sys::read_small_file(directory->get(), kRecordFile, registry.owner(), core::kRecordLimit);
   if (!text) {
     entry.empty = text.error().code == ENOENT;

@@ -72,6 +72,7 @@ struct RegistryEntry {
   std::string problem;  ///< why there is no record, in words; empty if there is one
   bool empty = false;   ///< there is no record.json at all: a start that was cut short, or one in progress
   core::LockState lock = core::LockState::missing;
+  std::string lock_problem = {};  ///< why it is missing, in words
 };
 
 inline constexpr char kLockFile[] = "lock";

@@ -4,6 +4,8 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <set>
+#include <string>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -16,6 +18,28 @@ core::Verdict judge(const proc::ProcFs& proc, const Here& here, const RegistryEn
   // Without a record nothing has been started yet: a start in progress holds the lock, one that was cut short does not.
   if (entry.empty) return entry.lock == core::LockState::held ? core::Verdict::active : core::Verdict::orphaned;
   return core::Verdict::unknown;
+}
+
+/// No user can make root look at more than this.
+constexpr std::size_t kOthersEntries = 4096;
+
+/// Ids are no secret. Who gives an entry of his the id of a run of ours gets nothing by it.
+void doubt_copied_ids(RunCases& all) {
+  std::set<std::string> own;
+  for (const RunCase& run : all.cases) {
+    if (run.entry.owner == ::geteuid()) own.insert(run.entry.run_id);
+  }
+  for (RunCase& run : all.cases) {
+    if (run.entry.owner == ::geteuid() || !own.contains(run.entry.run_id)) continue;
+    run.entry.record.reset();
+    run.entry.problem = "it has the id of another run";
+    run.verdict = core::Verdict::unknown;
+  }
+}
+
+Claim failed(RunCase& run, const sys::Error& error) {
+  run.obstacle = error.message();
+  return Claim::failed;
 }
 
 bool same_file(int fd, int directory_fd, const char* name) {
@@ -50,13 +74,21 @@ RunCases read_cases(const proc::ProcFs& proc, std::vector<Registry> registries, 
       all.warnings.push_back(all.registries[i].path() + " cannot be read: " + ids.error().message());
       continue;
     }
+    const bool own = all.registries[i].owner() == ::geteuid();
+    std::size_t looked_at = 0;
     for (const std::string& id : *ids) {
+      if (!own && ++looked_at > kOthersEntries) {
+        all.warnings.push_back(all.registries[i].path() + " holds " + std::to_string(ids->size()) +
+                               " runs, of which only " + std::to_string(kOthersEntries) + " were looked at");
+        break;
+      }
       auto entry = read_entry(all.registries[i], id, codec);
       if (!entry) continue;
       const core::Verdict verdict = judge(proc, all.here, *entry);
       all.cases.push_back({.registry = i, .entry = *std::move(entry), .verdict = verdict, .directory = {}, .lock = {}});
     }
   }
+  doubt_copied_ids(all);
   return all;
 }
 
@@ -73,13 +105,20 @@ bool refresh(const proc::ProcFs& proc, const RunCases& cases, RunCase& run, cons
 Claim claim(const proc::ProcFs& proc, const RunCases& cases, RunCase& run, const core::RecordCodec& codec) {
   const Registry& registry = cases.registries[run.registry];
   auto directory = open_run_directory(registry, run.entry.run_id);
-  if (!directory) return directory.error().code == ENOENT ? Claim::gone : Claim::failed;
+  if (!directory) return directory.error().code == ENOENT ? Claim::gone : failed(run, directory.error());
   // A start that was cut short may not have come to make it. A registry is private: nobody else puts a file there.
   const int create = run.entry.empty ? O_CREAT : 0;
   sys::UniqueFd lock(::openat(directory->get(), kLockFile, O_RDWR | O_NOFOLLOW | O_CLOEXEC | create, 0600));
-  if (!lock.valid()) return errno == ENOENT ? Claim::gone : Claim::failed;
-  if (const auto taken = sys::take_lock(lock.get()); !taken) {
-    return taken.error().code == EAGAIN ? Claim::busy : Claim::failed;
+  if (!lock.valid() && errno == EROFS) {
+    // Nobody can begin a run there, and of two sweeps the second finds nobody left to kill: to look is enough.
+    lock.reset(::openat(directory->get(), kLockFile, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    const auto locked = lock.valid() ? sys::is_locked(lock.get()) : sys::Result<bool>(sys::last_error("open its lock"));
+    if (!locked) return failed(run, locked.error());
+    if (*locked) return Claim::busy;
+  } else if (!lock.valid()) {
+    return errno == ENOENT ? Claim::gone : failed(run, sys::last_error("open its lock"));
+  } else if (const auto taken = sys::take_lock(lock.get()); !taken) {
+    return taken.error().code == EAGAIN ? Claim::busy : failed(run, taken.error());
   }
   if (!same_file(lock.get(), directory->get(), kLockFile) ||
       !same_file(directory->get(), registry.fd(), run.entry.run_id.c_str())) {

@@ -19,6 +19,7 @@ struct RunCase {
   core::Verdict verdict = core::Verdict::unknown;
   sys::UniqueFd directory;  ///< with the lock, once it was taken for a sweep
   sys::UniqueFd lock;
+  std::string obstacle = {};  ///< after Claim::failed: "open its lock: Permission denied"
 
   [[nodiscard]] const std::optional<core::RunRecord>& record() const { return entry.record; }
 };
@@ -38,7 +39,8 @@ struct RunCases {
   [[nodiscard]] Owning owning() const;
 };
 
-/// Reads all entries of `registries` and judges them. Touches nothing.
+/// Reads all entries of `registries` and judges them. Touches nothing. Entries of other users that have the id of one
+/// of ours are not believed, and of their registries only the first thousands are looked at.
 [[nodiscard]] RunCases read_cases(const proc::ProcFs& proc, std::vector<Registry> registries,
                                   const core::RecordCodec& codec);
 
@@ -53,8 +55,9 @@ enum class Claim {
   failed,
 };
 
-/// Takes the lock of a run that nobody supervises any more, then looks again: the path must still name what is locked.
-/// After `taken` the entry is fresh and the verdict is that of a run whose lock is free.
+/// Takes the lock of a run that nobody supervises any more (on a read-only file system it is enough that nobody has
+/// it), then looks again: the path must still name what is locked. After `taken` the entry is fresh and the verdict is
+/// that of a run whose lock is free.
 [[nodiscard]] Claim claim(const proc::ProcFs& proc, const RunCases& cases, RunCase& run,
                           const core::RecordCodec& codec);
 

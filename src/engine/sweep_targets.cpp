@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <map>
 #include <poll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <utility>
 
@@ -43,6 +44,15 @@ core::SweptRun active_run(const RunCase& run) {
           .reason = {}};
 }
 
+/// Each takes a lock, a directory and a pidfd at least; looking at the processes needs some, too.
+std::size_t most_targets() {
+  constexpr rlim_t kOthers = 100;
+  constexpr rlim_t kEach = 3;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= kOthers + kEach) return 1;
+  return static_cast<std::size_t>((limit.rlim_cur - kOthers) / kEach);
+}
+
 }  // namespace
 
 std::string name_of_user(uid_t uid) {
@@ -68,6 +78,11 @@ bool TargetChoice::is_wanted(const RunCase& run) const {
   if (!run.record()) return !plan_.name && !plan_.older_than;
   if (plan_.name && run.record()->name != *plan_.name) return false;
   return !plan_.older_than || age_of(*run.record(), run.verdict) >= *plan_.older_than;
+}
+
+/// By its whole id: then it is known what is meant.
+bool TargetChoice::is_named(const RunCase& run) const {
+  return std::find(plan_.runs.begin(), plan_.runs.end(), run.entry.run_id) != plan_.runs.end();
 }
 
 /// A sweep that runs inside of a run cannot stop it: it would wait for its own end.
@@ -132,11 +147,22 @@ void TargetChoice::choose_one(std::size_t index) {
         report_.runs.push_back(std::move(swept));
       }
       return;
-    case core::Verdict::foreign: skip(run, "of another PID namespace: its pids mean nothing here"); return;
+    case core::Verdict::foreign:
+      if (run.entry.lock == core::LockState::free && is_named(run) && !plan_.dry_run) break;
+      skip(run, std::string("of another PID namespace: its pids mean nothing here") +
+                    (run.entry.lock == core::LockState::free
+                         ? "; if that namespace is gone, reapctl sweep " + run.entry.run_id + " clears it away"
+                         : ""));
+      return;
     case core::Verdict::unknown:
       // Held, it may be the record of a newer reapctl, and there is nothing to be done; free, nobody looks after it.
       if (run.entry.lock != core::LockState::held || run.record()) report_.incomplete = true;
-      skip(run, run.record() ? "its lock and its processes contradict each other" : run.entry.problem);
+      if (!run.record()) {
+        skip(run, run.entry.problem);
+      } else {
+        skip(run, run.entry.lock_problem.empty() ? "its lock and its processes contradict each other"
+                                                 : run.entry.lock_problem);
+      }
       return;
     case core::Verdict::cleaning:
       if (plan_.dry_run) {
@@ -147,6 +173,11 @@ void TargetChoice::choose_one(std::size_t index) {
     case core::Verdict::orphaned:
     case core::Verdict::released:
     case core::Verdict::gone: break;
+  }
+  if (!plan_.dry_run && targets_.size() >= most_targets()) {
+    skip(run, "no descriptors are left for it (ulimit -n): sweep again");
+    report_.incomplete = true;
+    return;
   }
   if (!plan_.dry_run && !claim_or_wait(run)) return;
   if (run.entry.empty) {
@@ -172,12 +203,12 @@ bool TargetChoice::claim_or_wait(RunCase& run) {
     switch (claim(proc_, cases_, run, codec_)) {
       case Claim::gone: return false;
       case Claim::failed:
-        skip(run, "its lock cannot be taken");
+        skip(run, "cannot " + run.obstacle);
         report_.incomplete = true;
         return false;
       case Claim::taken:
         if (run.entry.empty || run.verdict == core::Verdict::orphaned || run.verdict == core::Verdict::released ||
-            run.verdict == core::Verdict::gone) {
+            run.verdict == core::Verdict::gone || run.verdict == core::Verdict::foreign) {
           return true;
         }
         skip(run, run.record() ? "it has changed meanwhile" : run.entry.problem);

@@ -32,6 +32,7 @@ class TargetChoice {
  private:
   void choose_one(std::size_t index);
   [[nodiscard]] bool is_wanted(const RunCase& run) const;
+  [[nodiscard]] bool is_named(const RunCase& run) const;
   [[nodiscard]] bool contains_us(const RunCase& run) const;
   void stop_active();
   bool claim_or_wait(RunCase& run);

@@ -68,9 +68,10 @@ std::string text(const Json& object, const char* key) {
   return value.get<std::string>();
 }
 
-std::vector<std::string> texts(const Json& object, const char* key) {
+std::vector<std::string> texts(const Json& object, const char* key, std::size_t most) {
   const Json& list = member(object, key);
   if (!list.is_array()) throw Malformed{std::string("\"") + key + "\" is no list"};
+  if (list.size() > most) throw Malformed{std::string("\"") + key + "\" is too long"};
   std::vector<std::string> all;
   for (const Json& each : list) {
     if (!each.is_string()) throw Malformed{std::string("\"") + key + "\" is no list of texts"};
@@ -124,7 +125,7 @@ core::WorkdirOnRecord workdir(const Json& json) {
 core::Origin origin(const Json& json) {
   return {.ppid = number<pid_t>(json, "ppid"),
           .comm = text(json, "comm"),
-          .argv = texts(json, "cmdline"),
+          .argv = texts(json, "cmdline", core::kArgumentsOnRecord),
           .user = text(json, "user"),
           .tty = text(json, "tty"),
           .unit = text(json, "unit"),
@@ -153,9 +154,9 @@ core::WallTime started_at(const Json& json) {
 
 core::RunRecord record_of(const Json& json) {
   core::RunRecord record{.run_id = text(json, "run_id"),
-                         .enclosing = texts(json, "enclosing"),
+                         .enclosing = texts(json, "enclosing", core::kEnclosingOnRecord),
                          .name = text(json, "name"),
-                         .argv = texts(json, "argv"),
+                         .argv = texts(json, "argv", core::kArgumentsOnRecord),
                          .uid = number<uid_t>(json, "uid"),
                          .boot_id = text(json, "boot_id"),
                          .pid_namespace = number<std::uint64_t>(json, "pid_namespace"),

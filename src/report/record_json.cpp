@@ -14,8 +14,9 @@ namespace reapctl::report {
 namespace {
 
 /// A command line may have 2 MB, of which a record needs no more than people want to read.
-constexpr std::size_t kArgumentsKept = 128;
 constexpr std::size_t kArgumentLength = 512;
+constexpr std::size_t kArgumentsLength =
+    16384;  ///< all together; a byte may take six in JSON, and there are two such lists
 
 /// What stands for `main` until the new process writes it down: long enough for what it will write.
 constexpr std::string_view kSlot =
@@ -33,9 +34,11 @@ Json to_value(const core::MainOnRecord& main) {
 
 std::vector<std::string> shortened_argv(const std::vector<std::string>& argv) {
   std::vector<std::string> kept;
+  std::size_t length = 0;
   for (const std::string& argument : argv) {
-    if (kept.size() == kArgumentsKept) break;
+    if (kept.size() == core::kArgumentsOnRecord || length >= kArgumentsLength) break;
     kept.push_back(argument.substr(0, kArgumentLength));
+    length += kept.back().size();
   }
   return kept;
 }
@@ -99,12 +102,14 @@ Json remove_value(const std::vector<core::RemoveOnRecord>& paths) {
 
 core::EncodedRecord encode(const core::RunRecord& record) {
   const bool starting = record.state == core::RecordState::starting;
+  const std::size_t enclosing = std::min(record.enclosing.size(), core::kEnclosingOnRecord);
   Json main = record.main ? to_value(*record.main) : Json(nullptr);
   if (starting) main = kSlot;
   const Json json = object({
       {"schema_version", kRecordSchemaVersion},
       {"run_id", record.run_id},
-      {"enclosing", record.enclosing},
+      {"enclosing",
+       std::vector(record.enclosing.begin(), record.enclosing.begin() + static_cast<std::ptrdiff_t>(enclosing))},
       {"name", record.name},
       {"argv", shortened_argv(record.argv)},
       {"uid", record.uid},

@@ -156,6 +156,124 @@ TEST_F(SweepForUsers, StopByRootContinuesAStoppedReapctlAndIsBounded) {
   EXPECT_EQ(outcome.out, "code 0\ngone\n") << outcome.err;
 }
 
+TEST_F(SweepForUsers, AnotherUsersEntryOfTheSameIdKeepsRootFromNothing) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  const Outcome outcome = in_namespaces(R"sh(
+    "$reapctl" run --report none --workdir-base /run/base --name job -- sleep 1000 &
+    until grep -q '"origin":{' /run/reapctl/0/*/record.json 2>/dev/null; do :; done
+    id=$(ls /run/reapctl/0)
+    as_nobody mkdir -m 700 -p /run/reapctl/65534/$id
+    as_nobody chmod 700 /run/reapctl/65534
+    as_nobody touch /run/reapctl/65534/$id/lock
+    as_nobody cp /dev/stdin /run/reapctl/65534/$id/record.json < /run/reapctl/0/$id/record.json
+    "$reapctl" show $id | head -1
+    "$reapctl" show --pid $! | head -1
+    "$reapctl" list | grep -c 'id of another run'
+    "$reapctl" stop $id; echo "code $?"
+    ls /run/reapctl/0
+  )sh");
+  EXPECT_THAT(outcome.out, testing::MatchesRegex("[0-9A-F]* job: active\n[0-9A-F]* job: active\n1\ncode 0\n"))
+      << outcome.err;
+}
+
+TEST_F(SweepForUsers, OneChildActsForEachUserWhateverNamesHeTakes) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  const Outcome outcome = in_namespaces(R"sh(
+    name=65534
+    as_nobody mkdir -m 700 /run/reapctl/$name
+    for i in 1 2 3 4 5; do name=0$name; as_nobody mkdir -m 700 -p /run/reapctl/$name/00000000000000AA; done
+    "$reapctl" sweep --all-users; echo "code $?"
+    ls /run/reapctl | wc -l; ls /run/reapctl/065534
+  )sh");
+  EXPECT_EQ(outcome.out, "Nothing to sweep.\ncode 0\n6\n00000000000000AA\n") << outcome.err;
+}
+
+TEST_F(SweepForUsers, APlaceThatCannotBeLookedIntoIsNoEmptyOne) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  const Outcome outcome = in_namespaces(R"sh(
+    orphan_of_nobody sleep 1000
+    chmod 0 /run/reapctl/65534
+    as_nobody "$reapctl" sweep; echo "code $?"
+    as_nobody "$reapctl" list; echo "code $?"
+    chmod 0770 /run/reapctl/65534
+    as_nobody "$reapctl" sweep; echo "code $?"
+    alive $main && echo "alive"
+    chmod 0700 /run/reapctl/65534
+    as_nobody "$reapctl" sweep >/dev/null; echo "code $?"
+    alive $main || echo "dead"
+  )sh");
+  EXPECT_EQ(outcome.out,
+            "Nothing to sweep.\nWARNING  cannot open /run/reapctl/65534: Permission denied\ncode 4\n"
+            "No runs.\nwarning: cannot open /run/reapctl/65534: Permission denied\ncode 4\n"
+            "Nothing to sweep.\nWARNING  cannot use /run/reapctl/65534 as a registry: others can write to it\ncode 4\n"
+            "alive\ncode 0\ndead\n")
+      << outcome.err;
+}
+
+TEST_F(SweepForUsers, OnAReadOnlyDiskTheOrphanDiesAndTheRecordStays) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  const Outcome outcome = in_namespaces(R"sh(
+    as_nobody mkdir -m 700 /run/reapctl/65534
+    mount -t tmpfs -o mode=700,uid=65534 tmpfs /run/reapctl/65534
+    orphan_of_nobody sleep 1000
+    mount -o remount,ro /run/reapctl/65534
+    as_nobody "$reapctl" sweep --ladder KILL | grep -o 'Read-only file system'
+    alive $main || echo "dead"
+    mount -o remount,rw /run/reapctl/65534
+    as_nobody "$reapctl" sweep >/dev/null; echo "code $?"
+    ls /run/reapctl/65534
+  )sh");
+  EXPECT_EQ(outcome.out, "Read-only file system\ndead\ncode 0\n") << outcome.err;
+}
+
+TEST_F(SweepForUsers, HiddenProcessesMakeTheCensusIncomplete) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  const Outcome outcome = in_namespaces(R"sh(
+    orphan_of_nobody sleep 1000
+    mount -t proc -o hidepid=2 proc /proc || exit 99  # of this PID namespace, which is none of the machine's
+    as_nobody "$reapctl" list | grep -c hidepid
+    as_nobody "$reapctl" sweep --ladder KILL --json; echo "code $?"
+    alive $main || echo "dead"
+  )sh");
+  EXPECT_THAT(outcome.out, testing::StartsWith("1\n")) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("code 0\ndead\n"));
+  EXPECT_THAT(last_json_line(outcome.out)["skipped"].dump(), HasSubstr("hidepid"));
+}
+
+TEST_F(SweepForUsers, AForeignRunStaysUntilItIsNamed) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  const Outcome outcome = in_namespaces(R"sh(
+    orphan_of_nobody sleep 1000
+    kill -KILL $main
+    id=$(basename "$(dirname "$record")")
+    unshare --pid --fork --mount-proc setpriv --reuid=65534 --clear-groups "$reapctl" sweep; echo "code $?"
+    unshare --pid --fork --mount-proc setpriv --reuid=65534 --clear-groups "$reapctl" sweep $id >/dev/null; echo "code $?"
+    ls -A /run/reapctl/65534 /run/base
+  )sh");
+  EXPECT_THAT(outcome.out, HasSubstr("of another PID namespace")) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("clears it away\ncode 0\ncode 0\n/run/base:\n\n/run/reapctl/65534:\n"));
+}
+
+TEST_F(SweepForUsers, AWorkDirectoryInAnotherMountNamespaceKeepsItsRecord) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  const Outcome outcome = in_namespaces(R"sh(
+    mkdir /run/elsewhere
+    REAPCTL_REGISTRY=/run/r; export REAPCTL_REGISTRY; mkdir -m 700 /run/r
+    mkfifo /run/hold
+    unshare --mount sh -c 'mount -t tmpfs tmpfs /run/elsewhere; "$0" run --report none --workdir-base /run/elsewhere -- sleep 1000' "$reapctl" &
+    until grep -q '"origin":{' /run/r/*/record.json 2>/dev/null; do :; done
+    record=$(echo /run/r/*/record.json); id=$(ls /run/r)
+    guard=$(pid_of guard) supervisor=$(pid_of supervisor)
+    kill -STOP $guard; kill -KILL $supervisor; while alive $supervisor; do :; done
+    kill -KILL $guard; while alive $guard; do :; done
+    "$reapctl" sweep --ladder KILL | grep -c 'stays on record: .* cannot be seen from this mount namespace'
+    ls /run/r | wc -l
+    "$reapctl" sweep $id >/dev/null; echo "code $?"
+    ls /run/r
+  )sh");
+  EXPECT_EQ(outcome.out, "1\n1\ncode 0\n") << outcome.err;
+}
+
 TEST_F(SweepForUsers, ALinkInPlaceOfARegistryIsRefused) {
   REQUIRE_ROOT_AND_NAMESPACES();
   const Outcome outcome = in_namespaces(R"sh(

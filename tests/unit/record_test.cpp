@@ -149,12 +149,27 @@ TEST(RecordJson, ARelativePathIsRefused) {
 }
 
 TEST(RecordJson, ALongCommandLineStaysWithinTheLimit) {
-  core::RunRecord record = sample();
-  record.argv.assign(5000, std::string(5000, '\xff'));  // three bytes each, replaced
-  record.origin = origin();
-  record.origin->argv = record.argv;
-  record.state = core::RecordState::running;
-  EXPECT_LE(record_codec().encode(record).text.size(), core::kRecordLimit);
+  for (const char byte : {'\xff', '\x01'}) {  // three bytes each, replaced; six, escaped
+    core::RunRecord record = sample();
+    record.argv.assign(5000, std::string(5000, byte));
+    record.enclosing.assign(5000, "FFFFFFFFFFFFFFFF");
+    record.origin = origin();
+    record.origin->argv = record.argv;
+    record.state = core::RecordState::running;
+    const std::string text = record_codec().encode(record).text;
+    EXPECT_LE(text.size(), core::kRecordLimit);
+    EXPECT_TRUE(record_codec().decode(text));
+  }
+}
+
+TEST(RecordJson, AListThatReapctlWouldNotWriteIsRefused) {
+  for (const char* key : {"argv", "enclosing"}) {
+    auto bad = nlohmann::json::parse(record_codec().encode(sample()).text);
+    bad[key] = std::vector<std::string>(20000, "a");
+    const auto record = record_codec().decode(bad.dump());
+    ASSERT_FALSE(record);
+    EXPECT_THAT(record.error().message(), HasSubstr("too long"));
+  }
 }
 
 }  // namespace

@@ -97,7 +97,7 @@ TEST_F(RegistryTest, APlaceInWhichEverybodyCanRenameIsRefused) {
   ASSERT_EQ(::chmod((root_ / "run").c_str(), 0777), 0);
   EXPECT_EQ(open().path(), temporary_);
   EXPECT_THAT(warnings_, ElementsAre("cannot use " + (root_ / "run").string() +
-                                     " as a registry (everybody can rename what is in it): Operation not permitted"));
+                                     " as a registry: everybody can rename what is in it"));
 }
 
 TEST_F(RegistryTest, APlantedLinkIsRefusedAndNothingIsWrittenBehindIt) {
@@ -111,6 +111,35 @@ TEST_F(RegistryTest, APlantedLinkIsRefusedAndNothingIsWrittenBehindIt) {
   places_.chosen = temporary_;
   EXPECT_FALSE(Registry::open_for_writing(places_, warnings_));
   EXPECT_FALSE(Registry::open_existing(places_, warnings_));
+}
+
+TEST_F(RegistryTest, ALinkIsNotFollowedForASlashAtItsEnd) {
+  fs::create_directory(root_ / "mine");
+  fs::create_directory_symlink(root_ / "mine", root_ / "link");
+  places_.chosen = (root_ / "link//").string();
+  EXPECT_FALSE(Registry::open_for_writing(places_, warnings_));
+  EXPECT_FALSE(Registry::open_existing(places_, warnings_));
+  places_.chosen = (root_ / "mine/").string();
+  EXPECT_TRUE(Registry::open_existing(places_, warnings_));
+}
+
+TEST_F(RegistryTest, WhatIsWrongWithTheLockIsSaid) {
+  const std::string directory = open().path() + "/" + kId;
+  fs::create_directory(directory);
+  put(directory + "/record.json", report::record_codec().encode(record()).text);
+  EXPECT_THAT(entry()->lock_problem, HasSubstr("No such file"));
+  fs::create_symlink("/etc/passwd", directory + "/lock");
+  EXPECT_THAT(entry()->lock_problem, HasSubstr("symbolic link"));
+  fs::remove(directory + "/lock");
+  ASSERT_EQ(::mkfifo((directory + "/lock").c_str(), 0600), 0);
+  EXPECT_THAT(entry()->lock_problem, HasSubstr("no regular file"));
+}
+
+TEST_F(RegistryTest, NamesThatReapctlDoesNotWriteAreNobodys) {
+  fs::create_directory(root_.string() + "/tmp-0" + std::to_string(::geteuid()));
+  fs::create_directory(root_.string() + "/tmp-" + std::to_string(::geteuid()) + "x");
+  EXPECT_THAT(Registry::open_of_all_users(places_, warnings_), IsEmpty());
+  EXPECT_THAT(warnings_, IsEmpty());
 }
 
 TEST_F(RegistryTest, ADirectoryThatOthersCanWriteToIsRefused) {
