@@ -247,7 +247,7 @@ TEST_F(SpawnTest, NamesTheStageThatFailed) {
   EXPECT_EQ(chdir.failed_stage, "chdir");
   EXPECT_EQ(chdir.failed_errno, ENOTDIR);
   made = request({"/bin/true"});
-  made.group = 1;  // a group of another session, or none at all
+  made.group = 4194305;  // there is none above PID_MAX_LIMIT, proc(5)
   const Spawned group = spawn(made);
   EXPECT_EQ(group.pid, -1);
   EXPECT_EQ(group.failed_stage, "setpgid");
