@@ -43,6 +43,9 @@ class Registration {
   /// Puts the run on record. What `record` says can be changed later by way of `change`.
   void begin(core::RunRecord record);
 
+  /// Whether `open` has made it a place.
+  [[nodiscard]] bool has_place() const { return lock_.valid(); }
+
   /// Whether it is there now.
   [[nodiscard]] bool on_record() const { return record_file_.valid(); }
 

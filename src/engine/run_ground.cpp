@@ -63,10 +63,11 @@ sys::Result<void> prepare(const core::RunPlan& plan, const RunSetting& setting, 
     }
     ground.pump.emplace(pump.take());
   }
-  core::RunRecord record = initial_record(proc, plan, report);
-  if (containment->ground) record.cgroup = planned_cgroup(*containment->ground, setting.run_id);
-  if (proc.is_system()) {  // without, a record would name no process for certain
-    ground.registration.open(setting.run_id);
+  // Without /proc a record would name no process for certain.
+  if (proc.is_system()) ground.registration.open(setting.run_id);
+  if (ground.registration.has_place()) {
+    core::RunRecord record = initial_record(proc, plan, report);
+    if (containment->ground) record.cgroup = planned_cgroup(*containment->ground, setting.run_id);
     ground.registration.begin(std::move(record));
   }
   if (plan.lock && !ground.registration.on_record()) {
