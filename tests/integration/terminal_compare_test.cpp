@@ -125,9 +125,22 @@ void control_z_and_bg(Session& session) {
   session.shell().prompt();
 }
 
+/// As long as the end of a pipeline has not become `cat` it ignores what an interactive shell ignores.
+void await_cat() {
+  EXPECT_TRUE(await([] {
+    for (const pid_t shell : children_of(::getpid())) {
+      for (const pid_t child : children_of(shell)) {
+        if (const auto stat = read_stat(child); stat && stat->comm == "cat") return true;
+      }
+    }
+    return false;
+  }));
+}
+
 void pipeline_and_control_c(Session& session) {
   session.shell().enter(session.misbehave("ready=main") + " | cat");
   const Process main = session.roster().next();
+  await_cat();
   session.note_foreground("main", main.pid);
   session.shell().type(kControlC);
   session.shell().prompt();
@@ -141,6 +154,7 @@ void pipeline_and_control_c(Session& session) {
 void pipeline_and_control_z(Session& session) {
   session.shell().enter(session.misbehave("on=CONT:say=continued on=USR1:exit=7 ready=main") + " | cat");
   const Process main = session.roster().next();
+  await_cat();
   session.shell().type(kControlZ);
   session.see("Stopped");
   session.shell().prompt();
