@@ -24,7 +24,7 @@ struct ProcessStat {
   pid_t pgid = 0;
   pid_t sid = 0;
   int tty_nr = 0;
-  pid_t tpgid = 0;  ///< the foreground group of its terminal; -1 without one
+  pid_t tpgid = 0;             ///< the foreground group of its terminal; -1 without one
   std::int64_t cpu_ticks = 0;  ///< utime + stime
   int threads = 0;
   std::int64_t rss_pages = 0;

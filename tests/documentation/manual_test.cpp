@@ -119,7 +119,8 @@ TEST(Manual, HasEveryKeyOfTheJsonAndNoOther) {
 class Examples : public SweepFixture {
  protected:
   Examples() {
-    for (const char* program : {"backup", "check-server", "make", "pytest", "sync-mail", "systemctl", "systemd-run", "worker"}) {
+    for (const char* program :
+         {"backup", "check-server", "make", "pytest", "sync-mail", "systemctl", "systemd-run", "worker"}) {
       write_script(directory_ / program, std::string("#!/bin/sh\necho \"this is ") + program + " $*\"\n");
     }
     write_script(directory_ / "server", "#!/bin/sh\nexec sleep 1000\n");

@@ -128,7 +128,8 @@ TEST(ReportText, ManyWhoStayedAreCountedNotListed) {
   const std::string text = text_of(report);
   EXPECT_THAT(text, HasSubstr("\n  KILL  0.2s  5 x did not end on INT\n              5 x did"));
   EXPECT_THAT(
-      text, HasSubstr("\n              and 293 more\n              12 told, 11 ended\n  the time for stopping was over"));
+      text,
+      HasSubstr("\n              and 293 more\n              12 told, 11 ended\n  the time for stopping was over"));
 }
 
 TEST(ReportText, ATitleIsShownFromItsBeginning) {
