@@ -41,23 +41,23 @@ sys::Result<void> Prelude::listen(const DieWithWatch& die_with) {
   if (!signal_fd) return signal_fd.error();
   signal_fd_ = signal_fd.take();
   loop_.emplace(loop.take());
-  if (auto added = loop_->add(signal_fd_.get(), EPOLLIN, kSignals); !added) return added;
+  if (auto added = loop_->add(signal_fd_.get(), EPOLLIN, kSignalCame); !added) return added;
   if (die_with.fd < 0) return {};
-  return loop_->add(die_with.fd, die_with.events, kDieWith);
+  return loop_->add(die_with.fd, die_with.events, kWatchedDied);
 }
 
 bool Prelude::wait(std::optional<core::TimePoint> until, int fd) {
   // What cannot be watched is waited for by the clock alone; every caller looks again.
-  const bool watched = fd >= 0 && loop_->add(fd, EPOLLIN, kAwaited).ok();
+  const bool watched = fd >= 0 && loop_->add(fd, EPOLLIN, kAwaitedReady).ok();
   if (fd >= 0 && !watched && !until) until = core::Clock::now() + std::chrono::milliseconds(100);
   bool over = false;
   while (!over && !stopped_) {
     const auto source = loop_->wait(until);
     if (!source) {
       over = until && core::Clock::now() >= *until;
-    } else if (*source == kSignals) {
+    } else if (*source == kSignalCame) {
       on_signal();
-    } else if (*source == kDieWith) {
+    } else if (*source == kWatchedDied) {
       note_stop(core::StopCause::die_with, {}, {});
     } else {
       over = true;

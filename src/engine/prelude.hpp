@@ -44,7 +44,7 @@ class Prelude {
   [[nodiscard]] NamedLock take_lock() { return std::move(lock_); }
 
  private:
-  enum Source : sys::EventLoop::Tag { kSignals, kDieWith, kAwaited };
+  enum Source : sys::EventLoop::Tag { kSignalCame, kWatchedDied, kAwaitedReady };
   enum class Former { gone, alive, stopped };
 
   [[nodiscard]] sys::Result<void> listen(const DieWithWatch& die_with);
