@@ -18,10 +18,39 @@ std::string protection(const ProcessStat& process, const Sweeper& sweeper) {
   return {};
 }
 
-/// An unreadable process matters only if it could belong to a run: same user, session or group, and not older. It may
-/// belong to any of them, and so it holds back all of them.
+/// Whether a process is in a session that no process of the run can be in. Nobody enters a session but by fork or by
+/// beginning one (setsid(2)), so those of the run are in that of its command or in one that one of them leads, and a
+/// session that began before the run, or whose leader is not of the run, holds none. A leader's pid is not reused while
+/// there is the session.
+class Sessions {
+ public:
+  Sessions(const std::vector<ProcessFacts>& processes, const std::vector<std::optional<Owner>>& owners)
+      : processes_(processes), owners_(owners) {
+    for (std::size_t i = 0; i < processes.size(); ++i) index_of_pid_[processes[i].stat.id.pid] = i;
+  }
+
+  [[nodiscard]] bool exclude(const ProcessStat& process, const RunRecord& record) const {
+    if (!record.main || process.sid == 0 || process.sid == process.id.pid || process.sid == record.main->sid) {
+      return false;
+    }
+    const auto found = index_of_pid_.find(process.sid);
+    if (found == index_of_pid_.end()) return false;
+    const ProcessFacts& leader = processes_[found->second];
+    if (leader.stat.id.start_ticks < record.supervisor.start_ticks) return true;
+    if (owners_[found->second] || !is_alive(leader.stat)) return false;
+    return leader.environ_readable || (leader.uid && leader.uid != record.uid);
+  }
+
+ private:
+  const std::vector<ProcessFacts>& processes_;
+  const std::vector<std::optional<Owner>>& owners_;
+  std::unordered_map<pid_t, std::size_t> index_of_pid_;
+};
+
+/// An unreadable process matters only if it could belong to a run: same user, session or group, not older, and not in
+/// somebody else's session. It may belong to any of them, and so it holds back all of them.
 std::vector<std::size_t> possible_runs(const std::vector<OwningRun>& runs, const std::set<std::size_t>& targets,
-                                       const ProcessFacts& process) {
+                                       const ProcessFacts& process, const Sessions& sessions) {
   std::vector<std::size_t> possible;
   for (const std::size_t target : targets) {
     const RunRecord& record = runs[target].record;
@@ -29,7 +58,8 @@ std::vector<std::size_t> possible_runs(const std::vector<OwningRun>& runs, const
     const bool same_user = process.uid == record.uid;
     const bool same_session = record.main && record.main->sid == process.stat.sid && process.stat.sid != 0;
     const bool same_group = record.main && record.main->pgid == process.stat.pgid && process.stat.pgid != 0;
-    if (same_user || same_session || same_group) possible.push_back(target);
+    if (!same_user && !same_session && !same_group) continue;
+    if (!sessions.exclude(process.stat, record)) possible.push_back(target);
   }
   return possible;
 }
@@ -122,13 +152,14 @@ Selection select_of_runs(const std::vector<OwningRun>& runs, const std::set<std:
                          const std::vector<ProcessFacts>& processes, const std::vector<std::optional<Owner>>& owners,
                          const Sweeper& sweeper) {
   const auto unrecorded = unrecorded_runs(runs, processes, owners);
+  const Sessions sessions(processes, owners);
   Selection selection;
   for (std::size_t i = 0; i < processes.size(); ++i) {
     const ProcessFacts& process = processes[i];
     if (!is_alive(process.stat)) continue;
     if (!owners[i]) {
       if (process.environ_readable || !protection(process.stat, sweeper).empty()) continue;
-      if (auto possible = possible_runs(runs, targets, process); !possible.empty()) {
+      if (auto possible = possible_runs(runs, targets, process, sessions); !possible.empty()) {
         selection.unknown.push_back(
             {.process = i, .runs = std::move(possible), .reason = "its environment cannot be read"});
       }

@@ -173,6 +173,43 @@ TEST(Victims, WhoCannotBeReadIsUnknownOnlyIfItCouldBelong) {
               IsEmpty());
 }
 
+/// As (sd-pam) below the systemd of a user, and the sshd of a login.
+TEST(Victims, WhoCannotBeReadIsNotUnknownInASessionThatTheRunCannotBeIn) {
+  const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned, {}, {.pid = 20, .start_ticks = 50})};
+  ProcessFacts leader = process(60, 1);
+  leader.stat.sid = 60;
+  ProcessFacts closed = process(61, 1);
+  closed.environ_readable = false;
+  closed.uid = 1000;
+  closed.stat.sid = 60;
+  const auto doubts = [&] { return select(runs, {leader, closed}).unknown.size(); };
+  EXPECT_EQ(doubts(), 0U);
+
+  leader.stat.state = 'Z';  // its environment is gone
+  EXPECT_EQ(doubts(), 1U);
+  leader.stat.id.start_ticks = 9;  // older than the run
+  EXPECT_EQ(doubts(), 0U);
+  leader = process(60, 1);
+
+  leader.environ_readable = false;
+  leader.uid = 0;
+  EXPECT_EQ(doubts(), 0U);
+  leader.uid = 1000;
+  EXPECT_EQ(doubts(), 2U);  // both
+  leader = process(60, 1, {"A"});
+  EXPECT_EQ(doubts(), 1U);
+  leader = process(59, 1);  // nobody knows who the leader was
+  EXPECT_EQ(doubts(), 1U);
+  leader = process(60, 1);
+  closed.stat.sid = 61;  // its own
+  EXPECT_EQ(doubts(), 1U);
+  closed.stat.sid = 77;  // that of the command
+  leader = process(77, 1);
+  EXPECT_EQ(doubts(), 1U);
+  closed.stat.sid = 0;  // outside of this PID namespace
+  EXPECT_EQ(doubts(), 1U);
+}
+
 TEST(Victims, MatchedProcessesBringTheirDescendantsButNoActiveRun) {
   const std::vector<OwningRun> runs = {run_of("A", Verdict::active)};
   const std::vector<ProcessFacts> processes = {process(20, 1), process(21, 20), process(22, 21, {"A"})};
