@@ -104,6 +104,7 @@ std::vector<std::string> cgroup2_directories(std::string_view mountinfo, std::st
 }
 
 sys::Result<std::vector<std::string>> own_cgroup_directories(const ProcFs& proc) {
+  if (!proc.has_files()) return sys::Error{.code = 0, .operation = "find one without /proc", .subject = {}};
   const auto cgroup = proc.read("self/cgroup");
   if (!cgroup) return cgroup.error();
   const auto path = cgroup2_path(*cgroup);

@@ -50,6 +50,9 @@ class ProcFs {
   /// Whether /proc shows the processes of our own PID namespace. It may be missing, or belong to an outer one.
   [[nodiscard]] static bool is_usable();
 
+  /// False for that of without_proc.
+  [[nodiscard]] bool has_files() const { return root_ != kNone; }
+
   /// Whether this is the proc of the running kernel, so that other kernel interfaces speak of the same processes.
   [[nodiscard]] bool is_system() const { return root_ == kSystemRoot; }
 

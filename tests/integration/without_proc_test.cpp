@@ -51,6 +51,7 @@ TEST_P(WithoutProc, StopsWhatTheCommandLeft) {
   EXPECT_EQ(outcome.out, "");
   EXPECT_THAT(outcome.report["warnings"].dump(), HasSubstr("/proc is missing or belongs to another PID namespace"));
   EXPECT_THAT(outcome.report["warnings"].dump(), HasSubstr("no private working directory"));
+  EXPECT_EQ(outcome.report["containment"]["why"], "auto: no cgroup, cannot find one without /proc");
   EXPECT_EQ(outcome.report["stop"]["cause"], "leftovers");
   EXPECT_GE(outcome.report["tree"]["leftovers"].size(), 4U);
   EXPECT_TRUE(outcome.report["tree"]["survivors"].empty());
