@@ -116,7 +116,7 @@ int with_command(const Command& command, const SplitArguments& outer, const sys:
     invocation.operands = std::move(inner->command);
   } else {
     option_words.insert(option_words.end(), words.begin(), words.end());
-    if (*command.operands != '\0') app.add_option(command.operands, invocation.operands)->type_name("");
+    if (*command.operands != '\0') app.add_option(command.operands, invocation.operands)->group("");  // in the usage
   }
   add_options(app, wanted, invocation.given);
   if (const auto status = parse(app, std::move(option_words))) return *status;
