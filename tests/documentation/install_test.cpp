@@ -1,7 +1,9 @@
 #include "support/reapctl.hpp"
 
 #include <filesystem>
+#include <regex>
 #include <set>
+#include <sstream>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -46,6 +48,20 @@ TEST(Install, OfTheRuntimeIsTheBinaryAlone) {
   TempDir directory;
   (void)install("--prefix /usr --component runtime", directory.path());
   EXPECT_EQ(files_below(directory.path()), std::set<std::string>{"usr/bin/reapctl"});
+}
+
+/// In a mount namespace of its own a sweep cannot know whether a directory is gone or only not to be seen, and keeps
+/// the run on record. These are the options that make one (systemd.exec(5)).
+TEST(SweepService, SharesTheMountsOfTheRuns) {
+  std::istringstream unit(read_file(REAPCTL_TEST_SOURCE "/packaging/systemd/reapctl-sweep.service"));
+  static const std::regex kMounts(
+      "^(Protect(System|Home|KernelTunables|KernelModules|KernelLogs|ControlGroups|Proc)|Private(Tmp|Devices|Mounts|"
+      "IPC|"
+      "Users)|ProcSubset|Root\\w+|Mount\\w+|BindPaths|BindReadOnlyPaths|TemporaryFileSystem|\\w+Paths|DynamicUser|"
+      "\\w+Directory|LogNamespace|LoadCredential\\w*|SetCredential\\w*|ExtensionImages|ExtensionDirectories)=.*");
+  int options = 0;
+  for (std::string line; std::getline(unit, line); ++options) EXPECT_FALSE(std::regex_match(line, kMounts)) << line;
+  EXPECT_GT(options, 10);
 }
 
 }  // namespace
