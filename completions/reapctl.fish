@@ -52,17 +52,21 @@ function __reapctl_wrapped
     complete -C (string join -- ' ' (string escape -- $words) (commandline -ct))
 end
 
-# Of the runs on record those in one of the STATES, a regular expression: prints FIELD, id or name.
+# Of the runs on record those in one of the STATES, a regular expression: prints FIELD, id or name. What JSON has to
+# escape in a name cannot be had so easily, and such a name is left out.
 function __reapctl_runs --argument-names field states
     set -l reapctl (commandline -opc)[1]
-    set -l pattern '"run_id":"([0-9A-F]+)","name":"([^"\\\\]*)","user":"[^"\\\\]*","verdict":"('$states')"'
+    set reapctl (string replace -r '^~/' $HOME/ -- $reapctl)
+    type -q -- $reapctl; or return
+    set -l text '(?:[^"\\\\]|\\\\.)*'
+    set -l pattern '"run_id":"([0-9A-F]+)","name":(null|"'$text'"),"user":"'$text'","verdict":"('$states')"'
     command $reapctl list --json 2>/dev/null | string match -arg -- $pattern | while read -l id
         read -l name
         read -l state
-        if test $field = name
-            printf '%s\t%s\n' $name "$state, $id"
-        else
+        if test $field = id
             printf '%s\t%s\n' $id "$state, $name"
+        else if string match -q '"*' -- $name; and not string match -rq '\\\\' -- $name
+            printf '%s\t%s\n' (string sub -s 2 -e -1 -- $name) "$state, $id"
         end
     end
 end
@@ -80,15 +84,19 @@ function __reapctl_signal_pair
     end
 end
 
-# One option: for which commands, its names, what completes its value, a description. No value: ""; an optional one: "?".
+# One option: for which commands, its names, what completes its value, a description. No value: ""; one that may be left
+# out, and is given with "=" only: "?" before it.
 function __reapctl_option --argument-names commands long letter value description
     set -l option -c reapctl -n "__reapctl_is $commands" -l $long -d $description
     if test -n "$letter"
         set -a option -s $letter
     end
     switch "$value"
-        case '' '\?'
+        case ''
             complete $option -f
+            return
+        case '\?*'
+            complete $option -fa (string sub -s 2 -- $value)
             return
         case 'FILE*'
             complete $option -rF -a (string replace FILE '' $value)
@@ -135,7 +143,7 @@ __reapctl_option run ok-exit '' '(__fish_complete_list , __reapctl_signals)' 'Wh
 __reapctl_option run contain '' 'auto subreaper cgroup' 'How processes are held together'
 __reapctl_option run no-guard '' '' 'Without a second reapctl process'
 __reapctl_option run no-new-privs '' '' 'No gain of privileges'
-__reapctl_option run close-fds '' '?' 'Pass only 0, 1 and 2'
+__reapctl_option run close-fds '' '?except:' 'Pass only 0, 1 and 2'
 __reapctl_option run workdir-base '' '(__fish_complete_directories)' 'Where to make the private directory'
 __reapctl_option run no-workdir '' '' 'No private directory'
 __reapctl_option run workdir-use '' 'cwd tmp cwd,tmp' 'What the private directory is for'

@@ -53,6 +53,7 @@ std::set<std::string> lines_in(const std::string& text) {
   for (std::string line; std::getline(stream, line);) {
     line = line.substr(0, line.find_first_of("\r\t"));  // fish has a description behind a tab
     while (line.ends_with(' ')) line.pop_back();
+    if (line.starts_with("--") && line.ends_with('=')) line.pop_back();  // fish offers a value that may be left out so
     if (!line.empty()) lines.insert(line);
   }
   return lines;

@@ -28,6 +28,30 @@ class Completion : public SweepFixture, public testing::WithParamInterface<const
   void SetUp() override {
     if (const std::string obstacle = CompletingShell::obstacle(GetParam()); !obstacle.empty()) GTEST_SKIP() << obstacle;
   }
+
+  /// An active run "web", and "lost", an orphan.
+  void set_the_scene() {
+    web_ = start("web", {}, {"--name", "web"});
+    const auto lost = start("lost", {}, {"--name", "lost"});
+    const auto mains = roster_.await_roles({"web", "lost"});
+    orphan(*lost, mains.at("lost"));
+  }
+
+  /// Before the shell goes: it takes what is left for its own.
+  void clear_the_scene(const std::vector<Reapctl*>& others = {}) {
+    EXPECT_EQ(reapctl({"sweep", "--include-active"}).code(), 0);
+    (void)web_->wait();
+    for (Reapctl* other : others) (void)other->wait();
+  }
+
+  std::map<std::string, std::string> ids_by_name() {
+    std::map<std::string, std::string> ids;
+    const auto list = nlohmann::json::parse(reapctl({"list", "--json"}).out);
+    for (const auto& run : list["runs"]) ids[run["name"]] = run["run_id"];
+    return ids;
+  }
+
+  std::unique_ptr<Reapctl> web_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Shells, Completion, testing::Values("bash", "zsh", "fish"),
@@ -64,7 +88,7 @@ TEST_P(Completion, OffersTheWordsThatAreAllowedAsAValueAndNoOther) {
   commands.emplace_back();
   for (const std::string& command : commands) {
     for (const HelpOption& option : help_options(command)) {
-      const std::string name = option.names.substr(0, option.names.find(' '));
+      const std::string name = option.long_name();
       if (option.value.empty() || name == "--registry") continue;
       Args args{command.empty() ? "list" : command, name, "%"};
       if (command == "run") args.insert(args.end(), {"--", "true"});
@@ -78,30 +102,85 @@ TEST_P(Completion, OffersTheWordsThatAreAllowedAsAValueAndNoOther) {
   EXPECT_EQ(shell.offered("reapctl schema "), allowed("schema", reapctl({"schema", "%"})));
 }
 
+/// After an option that takes a value what it offers for the next word belongs to that; after any other it is what the
+/// command itself takes.
+void expect_value_form(CompletingShell& shell, const std::string& command, const HelpOption& option,
+                       const std::string& operand_typed, const std::string& operand) {
+  std::istringstream names(option.names);
+  for (std::string name; names >> name;) {
+    const std::string line = "reapctl " + command + " " + name + " ";
+    if (option.needs_value()) {
+      EXPECT_THAT(shell.offered(line + operand_typed), Not(Contains(operand))) << line << "takes a value";
+      EXPECT_THAT(shell.offered(line + "1 " + operand_typed), Contains(operand)) << line << "takes one value";
+    } else {
+      EXPECT_THAT(shell.offered(line + operand_typed), Contains(operand)) << line << "takes no value";
+    }
+  }
+}
+
+TEST_P(Completion, KnowsWhichOptionsTakeAValue) {
+  set_the_scene();
+  const auto ids = ids_by_name();
+  const ScopedVariable registry("REAPCTL_REGISTRY", registry_.c_str());
+  CompletingShell shell(GetParam());
+  for (const std::string& command : help_commands()) {
+    std::set<HelpOption> options = help_options(command);
+    options.merge(help_options(""));
+    for (const HelpOption& option : options) {
+      if (option.names == "--help -h" || option.names == "--version -V" || option.long_name() == "--registry") continue;
+      if (command == "run") expect_value_form(shell, command, option, "printen", "printenv");
+      if (command == "sweep") expect_value_form(shell, command, option, "", ids.at("lost"));
+      if (command == "show" || command == "stop") expect_value_form(shell, command, option, "", ids.at("web"));
+      if (command == "schema") expect_value_form(shell, command, option, "rep", "report");
+      if ((command == "list" || command == "doctor") && option.value.empty()) {
+        expect_value_form(shell, command, option, "--form", "--format");
+      }
+    }
+  }
+  EXPECT_EQ(shell.offered("reapctl run --close-fds="), shell.offered("reapctl run --no-guard --close-fds=ex"));
+  EXPECT_THAT(shell.offered("reapctl run --close-fds="), Contains(testing::HasSubstr("except:")));
+  clear_the_scene();
+}
+
 TEST_P(Completion, OffersSignals) {
   CompletingShell shell(GetParam());
   EXPECT_THAT(shell.offered("reapctl run -s "), AllOf(Contains("INT"), Contains("TERM"), Not(Contains("SIGINT"))));
+  EXPECT_THAT(shell.offered("reapctl run -sUS"), Contains(AnyOf("-sUSR1", "USR1")));
   EXPECT_THAT(shell.offered("reapctl run --stop-on HUP,US"), Contains(AnyOf("HUP,USR1", "USR1")));
   EXPECT_THAT(shell.offered("reapctl run --map USR1:US"), Contains(AnyOf("USR1:USR2", "USR2")));
 }
 
+/// As the shell would type it, quoted in its own way.
+Words unquoted(const Words& words) {
+  Words plain;
+  for (std::string word : words) {
+    std::erase(word, '\\');
+    plain.insert(word);
+  }
+  return plain;
+}
+
 TEST_P(Completion, OffersTheRunsOnRecord) {
-  const auto web = start("web", {}, {"--name", "web"});
-  const auto lost = start("lost", {}, {"--name", "lost"});
-  const auto mains = roster_.await_roles({"web", "lost"});
-  orphan(*lost, mains.at("lost"));
-  std::map<std::string, std::string> id_of;
-  const auto list = nlohmann::json::parse(reapctl({"list", "--json"}).out);
-  for (const auto& run : list["runs"]) id_of[run["name"]] = run["run_id"];
+  set_the_scene();
+  const auto odd = start("odd", {}, {"--name", "it's my$run"});
+  const auto escaped = start("escaped", {}, {"--name", "quo\"te"});
+  (void)roster_.await_roles({"odd", "escaped"});
+  const auto ids = ids_by_name();
   const ScopedVariable registry("REAPCTL_REGISTRY", registry_.c_str());
   CompletingShell shell(GetParam());
-  EXPECT_EQ(shell.offered("reapctl stop "), Words{id_of["web"]});
-  EXPECT_EQ(shell.offered("reapctl sweep "), Words{id_of["lost"]});
-  EXPECT_EQ(shell.offered("reapctl show "), (Words{id_of["web"], id_of["lost"]}));
-  EXPECT_EQ(shell.offered("reapctl stop --name "), Words{"web"});
-  EXPECT_EQ(shell.offered("reapctl sweep --name "), (Words{"lost", "web"}));
-  EXPECT_EQ(reapctl({"sweep", "--include-active"}).code(), 0);
-  (void)web->wait();  // the shell goes last, for it takes what is left for its own
+  EXPECT_EQ(shell.offered("reapctl stop "), (Words{ids.at("web"), ids.at("it's my$run"), ids.at("quo\"te")}));
+  EXPECT_EQ(shell.offered("reapctl sweep "), Words{ids.at("lost")});
+  EXPECT_THAT(shell.offered("reapctl show "), AllOf(Contains(ids.at("web")), Contains(ids.at("lost"))));
+  EXPECT_EQ(unquoted(shell.offered("reapctl stop --name ")), (Words{"web", "it's my$run"}));
+  EXPECT_EQ(unquoted(shell.offered("reapctl sweep --name ")), (Words{"lost", "web", "it's my$run"}));
+  clear_the_scene({odd.get(), escaped.get()});
+}
+
+TEST_P(Completion, IsSilentWhereThereAreNoRunsAndNoReapctl) {
+  const ScopedVariable registry("REAPCTL_REGISTRY", "/nonexistent/registry");
+  CompletingShell shell(GetParam());
+  EXPECT_EQ(shell.offered("reapctl stop "), Words{});
+  EXPECT_EQ(shell.offered("nonexistent/reapctl stop "), Words{});
 }
 
 TEST_P(Completion, LeavesTheWrappedCommandToItsOwnCompletion) {

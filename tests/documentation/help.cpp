@@ -18,7 +18,7 @@ std::string help_of(const std::string& command) {
 }
 
 std::set<HelpOption> all_options(const std::string& command) {
-  static const std::regex kLine("^  (?:(-\\w),)?(--[\\w-]+)(?:(?: |\\[=)([^\\s\\]]+(?: \\S+)*?)\\]?)?(?:\\s{2,}.*)?$");
+  static const std::regex kLine("^  (?:(-\\w),)?(--[\\w-]+)( \\S+(?: \\S+)*?|\\[=\\S+\\])?(?:\\s{2,}.*)?$");
   std::set<HelpOption> options;
   std::istringstream help(help_of(command));
   std::smatch match;

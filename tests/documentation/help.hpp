@@ -9,7 +9,9 @@ namespace reapctl::test {
 
 struct HelpOption {
   std::string names;  ///< "--timeout", "-t": separated by a space, the long one first
-  std::string value;  ///< "DUR"; empty for a flag
+  std::string value;  ///< as it is written behind the name: " DUR", "[=N]" if it may be left out; empty for a flag
+  [[nodiscard]] bool needs_value() const { return value.starts_with(' '); }
+  [[nodiscard]] std::string long_name() const { return names.substr(0, names.find(' ')); }
   auto operator<=>(const HelpOption&) const = default;
 };
 

@@ -37,7 +37,8 @@ TEST(Manual, HasTheSectionsThatOneLooksFor) {
   for (const std::string page : {"reapctl.1", "reapctl-run.1", "reapctl-sweep.1"}) {
     std::set<std::string> sections;
     for (const ManualLine& line : lines_of(page)) sections.insert(line.section);
-    EXPECT_THAT(sections, IsSupersetOf({"OPTIONS", "ENVIRONMENT", "FILES", "EXIT STATUS", "EXAMPLES", "SEE ALSO"}))
+    EXPECT_THAT(sections, IsSupersetOf({"OPTIONS", "ENVIRONMENT", "FILES", "SIGNALS", "EXIT STATUS", "EXAMPLES",
+                                        "SEE ALSO", "CAVEATS"}))
         << page;
   }
 }
