@@ -54,10 +54,10 @@ void deliver_if_failed(const core::RunReport& report, const core::RunPlan& plan,
                        const engine::GiveUp& give_up, engine::SharedReport* shared) {
   if (!core::has_failed(report)) return;
   auto summary = engine::ReportOutput::open(kStandardError);
-  // Nowhere is left to complain to if that fails.
-  if (summary && summary->write(report::to_text(report, plan.report_args), give_up, shared)) {
-    (void)held.replay(give_up, shared);
-  }
+  if (!summary) return;
+  const auto written = summary->write(report::to_text(report, plan.report_args), give_up, shared);
+  // Nowhere is left to complain to if that failed; but standard output may be there.
+  if (!engine::has_given_up(written)) held.replay(give_up, shared);
 }
 
 /// A report that would go where the held output goes is held back with it.
@@ -145,7 +145,7 @@ int run_command(const Invocation& invocation) {
   setting.resume_delivery = [&](engine::SharedReport& shared, const engine::GiveUp& give_up) {
     // Whoever began it has told the errors that this would have.
     auto summary = held ? engine::ReportOutput::open(kStandardError) : std::move(report_output);
-    if (summary && summary->resume(shared, give_up) && held) (void)held->replay(give_up, &shared);
+    if (summary && !engine::has_given_up(summary->resume(shared, give_up)) && held) held->replay(give_up, &shared);
   };
   const auto outcome = engine::run(*plan, setting, observer);
   if (!outcome) return refuse(outcome.error().message());

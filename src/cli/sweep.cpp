@@ -246,8 +246,8 @@ int sweep_command(const Invocation& invocation) {
   }
   const auto report = sweep(*plan);
   if (!report) return refuse("cannot " + report.error().message());
-  if (plan->format == core::SweepFormat::github && !plan->dry_run) add_step_summary(*report);
   const std::string text = render(*report, plan->format);
+  if (plan->format == core::SweepFormat::github && !plan->dry_run && !text.empty()) add_step_summary(*report);
   if (!text.empty() && !print(text)) return refuse("cannot write to standard output");
   return report->exit_code;
 }

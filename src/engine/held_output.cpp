@@ -7,9 +7,11 @@
 #include <climits>
 #include <cstdlib>
 #include <fcntl.h>
+#include <map>
 #include <string_view>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 namespace reapctl::engine {
@@ -64,18 +66,26 @@ class Replay {
           [&](std::size_t at, std::size_t limit) { return read_at(from, static_cast<off_t>(at), limit); });
   }
 
-  [[nodiscard]] const sys::Result<void>& result() const { return result_; }
+  /// Not shown, for its place takes nothing; the other one has a place of its own.
+  void complain(int to, const char* name) const {
+    const auto broken = broken_.find(to);
+    if (broken == broken_.end() || broken->second.code == EPIPE) return;  // who has gone misses nothing
+    const std::string line = std::string("reapctl: ") + name + " is not shown: cannot " + broken->second.message();
+    (void)write_patiently(STDERR_FILENO, line + "\n", give_up_, nullptr);  // nowhere is left to complain to
+  }
 
  private:
   template <class Read>
   void piece(int to, std::size_t size, const Read& read) {
     const std::size_t begin = at_;
     at_ += size;
-    for (std::size_t done = std::clamp(done_, begin, at_); done < at_ && result_;) {
+    for (std::size_t done = std::clamp(done_, begin, at_); done < at_ && !over_ && !broken_.contains(to);) {
       const std::string block = read(done - begin, std::min<std::size_t>(at_ - done, PIPE_BUF));
       if (block.empty()) return;  // somebody has cut the file short
-      result_ = write_patiently(to, block, give_up_, nullptr);
-      if (!result_) return;
+      const auto written = write_patiently(to, block, give_up_, nullptr);
+      over_ = has_given_up(written);
+      if (!written && !over_) broken_.emplace(to, written.error());
+      if (!written) return;
       done += block.size();
       if (shared_ != nullptr) shared_->set_replayed(done);
     }
@@ -85,7 +95,8 @@ class Replay {
   SharedReport* shared_;
   std::size_t done_;
   std::size_t at_ = 0;
-  sys::Result<void> result_;
+  bool over_ = false;                 ///< nothing is waited for any more
+  std::map<int, sys::Error> broken_;  ///< descriptors that take nothing
 };
 
 }  // namespace
@@ -107,7 +118,7 @@ std::vector<int> HeldOutput::descriptors() const {
   return {held_[0].get(), held_[1].get(), stdout_.get()};
 }
 
-sys::Result<void> HeldOutput::replay(const GiveUp& give_up, SharedReport* shared) const {
+void HeldOutput::replay(const GiveUp& give_up, SharedReport* shared) const {
   Replay replay(give_up, shared);
   for (const auto& [from, to, name] :
        {std::tuple{held_[0].get(), stdout_.get(), "stdout"}, std::tuple{held_[1].get(), STDERR_FILENO, "stderr"}}) {
@@ -117,8 +128,15 @@ sys::Result<void> HeldOutput::replay(const GiveUp& give_up, SharedReport* shared
                                    (size == 1 ? " byte ---\n" : " bytes ---\n"));
     replay.file(to, from, size);
     if (read_at(from, size - 1, 1) != "\n") replay.text(STDERR_FILENO, "\n");  // what follows begins a line
+    replay.complain(to, name);
   }
-  return replay.result();
+}
+
+bool HeldOutput::has_no_room() const {
+  return std::any_of(held_.begin(), held_.end(), [](const sys::UniqueFd& file) {
+    struct statvfs status {};
+    return ::fstatvfs(file.get(), &status) == 0 && status.f_blocks > 0 && status.f_bavail == 0;
+  });
 }
 
 core::OutputReport HeldOutput::tails(std::size_t size) const {

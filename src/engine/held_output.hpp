@@ -29,8 +29,12 @@ class HeldOutput {
   [[nodiscard]] std::vector<int> descriptors() const;
 
   /// Writes what was held back to where it would have gone, with a line on standard error above each. With `shared`,
-  /// goes on where another process has left off. Waits for a slow reader until `give_up` says otherwise: error EINTR.
-  [[nodiscard]] sys::Result<void> replay(const GiveUp& give_up, SharedReport* shared) const;
+  /// goes on where another process has left off. Waits for a slow reader until `give_up` says otherwise. If one of the
+  /// two cannot be written to, the other gets its part all the same.
+  void replay(const GiveUp& give_up, SharedReport* shared) const;
+
+  /// Whether the disk is full, so that the command may have been refused to write more. Source: statvfs(3).
+  [[nodiscard]] bool has_no_room() const;
 
   /// The last `size` bytes of each.
   [[nodiscard]] core::OutputReport tails(std::size_t size) const;

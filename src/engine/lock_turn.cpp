@@ -38,6 +38,12 @@ sys::Error refusal(std::string why) {
   return {.code = 0, .operation = std::move(why), .subject = {}};
 }
 
+/// What was tried, as a sentence.
+sys::Error cannot(sys::Error error) {
+  error.operation.insert(0, "cannot ");
+  return error;
+}
+
 std::vector<Registry> registries_of(const RegistryPlaces& places) {
   std::vector<std::string> ignored;
   auto registries = Registry::open_existing(places, ignored);
@@ -88,7 +94,10 @@ std::string shown_command(const std::vector<std::string>& argv) {
   std::string text;
   for (const std::string& word : argv) text.append(text.empty() ? "" : " ").append(word);
   constexpr std::size_t kLongest = 120;
-  return text.size() <= kLongest ? text : text.substr(0, kLongest) + "…";
+  if (text.size() <= kLongest) return text;
+  std::size_t end = kLongest;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // between two characters
+  return text.substr(0, end) + "…";
 }
 
 }  // namespace
@@ -96,20 +105,20 @@ std::string shown_command(const std::vector<std::string>& argv) {
 sys::Result<Prelude::End> Prelude::turn_at_the_lock() {
   const core::LockPlan& wish = *plan_.lock;
   auto lock = NamedLock::open({.chosen = plan_.registry}, wish.name, report_.warnings);
-  if (!lock) return lock.error();
+  if (!lock) return cannot(lock.error());
   lock_ = lock.take();
   if (wish.on_overlap == core::OnOverlap::wait && wish.wait_limit) {
     wait_until_ = core::Clock::now() + *wish.wait_limit;
   }
   while (!stopped_) {
     const auto taken = lock_.try_take();
-    if (!taken) return taken.error();
+    if (!taken) return cannot(taken.error());
     if (*taken) {
       const auto former = see_off_former_holders();
       if (!former) return former.error();
       if (*former == Former::stopped) break;
       if (*former == Former::gone) {
-        if (auto signature = lock_.sign(run_id_); !signature) return signature.error();
+        if (auto signature = lock_.sign(run_id_); !signature) return cannot(signature.error());
         return End::go_on;
       }
       lock_.release();
@@ -237,7 +246,7 @@ bool Prelude::await_end_of(const core::LockHolder& holder) {
 
 sys::Result<std::optional<std::string>> Prelude::answer_of(const std::function<std::string()>& work) {
   auto task = HelperTask::start(work);
-  if (!task) return task.error();
+  if (!task) return cannot(task.error());
   if (!wait({}, task->completion_fd())) return std::optional<std::string>();  // which ends the helper
   auto answer = task->take_result();
   if (!answer) return answer.error();

@@ -85,6 +85,10 @@ sys::Result<void> write_patiently(int fd, std::string_view text, const GiveUp& g
   return {};
 }
 
+bool has_given_up(const sys::Result<void>& written) {
+  return !written && (written.error().code == EINTR || written.error().code == ETIMEDOUT);
+}
+
 sys::Result<ReportOutput> ReportOutput::open(const core::OutputTarget& target) {
   switch (target.kind) {
     case core::OutputTarget::Kind::none: return ReportOutput{};

@@ -21,10 +21,12 @@ struct GiveUp {
 };
 
 /// Writes all of `text`. Waits for a slow reader until `give_up` says otherwise: error EINTR when asked to,
-/// ETIMEDOUT when time is up. Counts in `shared`, if
-/// there is one, how far it has come.
+/// ETIMEDOUT when time is up. Counts in `shared`, if there is one, how far it has come.
 [[nodiscard]] sys::Result<void> write_patiently(int fd, std::string_view text, const GiveUp& give_up,
                                                 SharedReport* shared);
+
+/// Whether `written` ended because nothing is to be waited for any more; else it is the place that takes nothing.
+[[nodiscard]] bool has_given_up(const sys::Result<void>& written);
 
 /// Where a report goes. Opened before anything is started, so that a place that cannot be written is known then.
 /// A regular file is only replaced at the end, in one step; anything else is opened at once.

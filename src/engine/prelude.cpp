@@ -9,29 +9,23 @@
 
 #include <chrono>
 #include <csignal>
-#include <fstream>
 #include <sys/epoll.h>
 
 namespace reapctl::engine {
-namespace {
-
-/// machine-id(5), or where there is none (a container) the name of the host.
-std::string machine_id(const proc::ProcFs& proc) {
-  std::string id;
-  std::getline(std::ifstream("/etc/machine-id"), id);
-  return id.empty() || id == "uninitialized" ? proc::host_name(proc) : id;
-}
-
-}  // namespace
 
 sys::Result<Prelude::End> Prelude::run(const DieWithWatch& die_with, const core::SignalContext& signals) {
   began_at_ = core::Clock::now();
   signals_ = signals;
   if (auto listening = listen(die_with); !listening) return listening.error();
   if (die_with.gone_already) note_stop(core::StopCause::die_with, {}, {});
-  const core::Millis splay = core::splay_offset(machine_id(proc_), plan_.name, plan_.splay);
+  const core::Millis splay = core::splay_offset(proc::machine_id(proc_), plan_.name, plan_.splay);
   if (stopped_ || (splay > core::Millis::zero() && !wait(began_at_ + splay))) return End::stopped;
-  return plan_.lock ? turn_at_the_lock() : End::go_on;
+  if (!plan_.lock) return End::go_on;
+  auto end = turn_at_the_lock();
+  if (end) return end;
+  sys::Error error = end.error();
+  error.operation.insert(0, "--lock: ");
+  return error;
 }
 
 sys::Result<void> Prelude::listen(const DieWithWatch& die_with) {
@@ -111,11 +105,7 @@ sys::Result<std::optional<NamedLock>> wait_before_start(const core::RunPlan& pla
                                                         core::RunReport& report) {
   Prelude prelude(plan, *setting.record_codec, proc, setting.run_id, report);
   const auto end = prelude.run(scene.die_with, scene.signals);
-  if (!end) {
-    sys::Error error = end.error();
-    error.operation.insert(0, error.code != 0 ? "--lock: cannot " : "--lock: ");
-    return error;
-  }
+  if (!end) return end.error();
   if (*end == Prelude::End::go_on) return std::optional(prelude.take_lock());
   const bool overlap = *end == Prelude::End::overlap;
   report.result = overlap ? core::RunResult::overlap : core::RunResult::stopped;

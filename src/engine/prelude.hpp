@@ -35,7 +35,7 @@ class Prelude {
       : plan_(plan), codec_(codec), proc_(proc), run_id_(std::move(run_id)), report_(report) {}
 
   /// Waits for as long as it takes. After `go_on` the lock, if there is one, is ours and signed. Error: the lock cannot
-  /// be had for a reason other than another run.
+  /// be had for a reason other than another run; then its text names the option.
   [[nodiscard]] sys::Result<End> run(const DieWithWatch& die_with, const core::SignalContext& signals);
 
   /// For the delivery of the report when the run is over with this: a request to stop ends it.
@@ -59,7 +59,6 @@ class Prelude {
   [[nodiscard]] sys::Result<Former> finish(const std::string& run_id);
   [[nodiscard]] core::LockHolder find_holder() const;
   [[nodiscard]] sys::Result<End> give_way(const core::LockHolder& holder);
-  [[nodiscard]] sys::Result<bool> stop_holder(const core::LockHolder& holder);
   [[nodiscard]] bool await_end_of(const core::LockHolder& holder);
   /// Runs `work` in a helper process; nullopt after a request to stop.
   [[nodiscard]] sys::Result<std::optional<std::string>> answer_of(const std::function<std::string()>& work);
@@ -88,7 +87,7 @@ struct RunScene {
 };
 
 /// The prelude of a run, and if it is over with that, its report. nullopt: it is. Else the lock, for --lock. Error: as
-/// of Prelude::run; its text names the option.
+/// of Prelude::run.
 [[nodiscard]] sys::Result<std::optional<NamedLock>> wait_before_start(const core::RunPlan& plan,
                                                                       const RunSetting& setting,
                                                                       const proc::ProcFs& proc, const RunScene& scene,

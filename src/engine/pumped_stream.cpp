@@ -157,7 +157,7 @@ std::size_t PumpedStream::write_some(const char* bytes, std::size_t size) {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return done;
     if (count < 0) {
-      reader_is_gone();
+      give_up_output(errno);
       return size;
     }
     done += static_cast<std::size_t>(count);
@@ -165,8 +165,9 @@ std::size_t PumpedStream::write_some(const char* bytes, std::size_t size) {
   return done;
 }
 
-/// Or the disk is full: the command hears of it as it can, by a pipe that breaks.
-void PumpedStream::reader_is_gone() {
+/// The reader is gone, or the disk is full: the command hears of either as it can, by a pipe that breaks.
+void PumpedStream::give_up_output(int why) {
+  if (why != EPIPE && why != ECONNRESET) tail_->failure.store(why);
   tail_->gone.store(true);
   pending_.clear();
   tail_->spool_begin.store(tail_->spool_end.load());
@@ -193,7 +194,7 @@ void PumpedStream::drain() {
     const std::size_t want = std::min<std::uint64_t>(held, block.size());
     const ssize_t count = ::pread(spool_.get(), block.data(), want, static_cast<off_t>(begin));
     if (count <= 0) {
-      reader_is_gone();
+      give_up_output(count < 0 ? errno : EIO);
       return;
     }
     const std::size_t done = write_some(block.data(), static_cast<std::size_t>(count));

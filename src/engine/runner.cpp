@@ -113,6 +113,9 @@ RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const Ru
   } else if (setting.held != nullptr && plan.tail_bytes > 0) {
     report.output = setting.held->tails(plan.tail_bytes);
   }
+  if (setting.held != nullptr && setting.held->has_no_room()) {
+    report.warnings.emplace_back("--quiet-on-success: the output may be cut short: no space is left where it is held");
+  }
   conclude(plan, loop.state(), ledger, report);
   report.ended_at = std::chrono::system_clock::now();
   report.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - ground.began_at);

@@ -64,8 +64,13 @@ core::OutputReport TailPump::finish(const GiveUp& give_up, std::optional<core::T
                                     std::vector<std::string>& warnings) {
   for (std::size_t i = 0; i < 2; ++i) {
     const std::uint64_t lost = streams_[i].finish(give_up, deadline);
+    const std::string name = i == 0 ? "stdout" : "stderr";
+    if (const int failure = streams_[i].failure(); failure != 0) {
+      const sys::Error why{.code = failure, .operation = "write", .subject = {}};
+      warnings.push_back("--tail: not all of " + name + " was passed on: cannot " + why.message());
+    }
     if (lost == 0) continue;
-    warnings.push_back("--tail: the last " + std::to_string(lost) + " bytes of " + (i == 0 ? "stdout" : "stderr") +
+    warnings.push_back("--tail: the last " + std::to_string(lost) + " bytes of " + name +
                        " were not passed on: nobody read them");
   }
   return {.stdout_tail = streams_[0].last_bytes(),

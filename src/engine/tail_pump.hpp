@@ -24,7 +24,8 @@ struct StreamTail {
   std::atomic<std::uint64_t> bytes;
   std::atomic<std::uint64_t> spool_begin;  ///< what is held back for a slow reader lies between these in the spool
   std::atomic<std::uint64_t> spool_end;
-  std::atomic<bool> gone;  ///< nobody reads any more
+  std::atomic<int> failure;  ///< why it is gone, if that is not its reader's doing: an errno
+  std::atomic<bool> gone;    ///< nobody reads any more
 };
 
 /// One stream from the command to where it would have written by itself.
@@ -42,6 +43,8 @@ class PumpedStream {
   void on_writable(sys::EventLoop& loop);
   /// Nobody reads any more: then the command is to notice. Closes our end, in this process.
   [[nodiscard]] bool is_gone() const { return tail_->gone.load(); }
+  /// Why nothing could be passed on any more; 0 if that is not so, or nobody reads any more.
+  [[nodiscard]] int failure() const { return tail_->failure.load(); }
   void close_if_gone();
 
   /// Nobody is left to write: passes on the rest. How many bytes nobody would read.
@@ -59,7 +62,7 @@ class PumpedStream {
   [[nodiscard]] std::size_t write_some(const char* bytes, std::size_t size);
   [[nodiscard]] std::size_t spool(const char* bytes, std::size_t size);
   void drain();
-  void reader_is_gone();
+  void give_up_output(int why);
   [[nodiscard]] std::uint64_t backlog() const;
   [[nodiscard]] bool is_full() const;
   void arrange(sys::EventLoop& loop);

@@ -1,6 +1,7 @@
 #include "proc/host.hpp"
 
 #include <ctime>
+#include <fstream>
 #include <string_view>
 
 namespace reapctl::proc {
@@ -15,6 +16,12 @@ std::string first_line(const ProcFs& proc, std::string_view path) {
 
 std::string host_name(const ProcFs& proc) {
   return first_line(proc, "sys/kernel/hostname");
+}
+
+std::string machine_id(const ProcFs& proc, const std::string& path) {
+  std::string id;
+  std::getline(std::ifstream(path), id);
+  return id.empty() || id == "uninitialized" ? host_name(proc) : id;
 }
 
 std::string boot_id(const ProcFs& proc) {

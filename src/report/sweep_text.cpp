@@ -196,6 +196,18 @@ bool worth_a_warning(const core::SweepReport& report) {
   return !report.victims.empty() || !report.runs.empty() || !report.unknown.empty() || !report.survivors.empty();
 }
 
+/// Whole lines, at most `most` bytes of them; GitHub drops what is longer than it takes.
+std::string beginning_of(const std::string& text, std::size_t most) {
+  if (text.size() <= most) return text;
+  const std::size_t end = text.rfind('\n', most);
+  return text.substr(0, end == std::string::npos ? most : end) + "\n… and more";
+}
+
+/// An annotation has at most 64 kB, a summary 1 MB a step. Source: GitHub's REST API for check runs, and "Workflow
+/// commands for GitHub Actions".
+constexpr std::size_t kAnnotationSize = 32'000;
+constexpr std::size_t kSummarySize = 900'000;
+
 std::string escaped_for_workflow(const std::string& text) {
   std::string escaped;
   for (const char byte : text) {
@@ -250,11 +262,11 @@ std::string to_text(const core::SweepReport& report) {
 
 std::string to_github_warning(const core::SweepReport& report) {
   if (!worth_a_warning(report)) return {};
-  return "::warning title=reapctl sweep::" + escaped_for_workflow(to_text(report));
+  return "::warning title=reapctl sweep::" + escaped_for_workflow(beginning_of(to_text(report), kAnnotationSize));
 }
 
 std::string to_github_summary(const core::SweepReport& report) {
-  return "### reapctl sweep\n\n<pre>\n" + escaped_for_html(to_text(report)) + "\n</pre>\n";
+  return "### reapctl sweep\n\n<pre>\n" + beginning_of(escaped_for_html(to_text(report)), kSummarySize) + "\n</pre>\n";
 }
 
 }  // namespace reapctl::report

@@ -87,8 +87,13 @@ class Kitchen:
         check(not list((self.directory / "tmp").iterdir()), "a directory is left")
 
     def clean(self):
-        for pid in self.alive():
-            os.kill(pid, signal.SIGKILL)
+        while found := self.alive():
+            for pid in found:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.01)
         shutil.rmtree(self.directory)
 
 

@@ -5,7 +5,10 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
+#include <sched.h>
 #include <string>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -153,6 +156,73 @@ TEST(QuietOnSuccess, AReplayThatNobodyReadsIsGivenUpOnRequest) {
   EXPECT_EQ(reapctl.wait().code(), 3);
   ::close(ends[0]);
   ::close(ends[1]);
+}
+
+TEST(QuietOnSuccess, WhatTakesNothingDoesNotKeepTheOtherFromItsPart) {
+  const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+  ASSERT_GE(full, 0);
+  Launch without_stdout = quiet({}, sh("echo out; echo err >&2; exit 3"));
+  without_stdout.stdout_fd = full;
+  const Outcome outcome = run(std::move(without_stdout));
+  EXPECT_EQ(outcome.code(), 3);
+  EXPECT_THAT(outcome.err, HasSubstr("--- stdout, 4 bytes ---\n"
+                                     "reapctl: stdout is not shown: cannot write: No space left on device\n"
+                                     "--- stderr, 4 bytes ---\nerr\n"));
+  Launch without_stderr = quiet({}, sh("echo out; echo err >&2; exit 3"));
+  without_stderr.stderr_fd = full;
+  EXPECT_EQ(run(std::move(without_stderr)).out, "out\n");
+  ::close(full);
+}
+
+TEST(QuietOnSuccess, AFullDiskIsSaidForTheCommandMayHaveBeenRefused) {
+  if (::geteuid() != 0) GTEST_SKIP() << "a file system of its own takes root";
+  TempDir directory;
+  for (const std::string bytes : {"1000000", "1000"}) {
+    Launch launch = quiet({"--no-workdir"}, sh("head -c " + bytes + " /dev/zero; exit 3"));
+    launch.env["TMPDIR"] = directory / ".";
+    launch.before_exec = [place = directory / "."] {
+      if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+          ::mount("none", place.c_str(), "tmpfs", 0, "size=64k") != 0) {
+        ::_exit(99);
+      }
+    };
+    const Outcome outcome = run(std::move(launch));
+    EXPECT_EQ(outcome.code(), 3) << "99: no mount namespace can be made here";
+    const auto said = testing::HasSubstr("the output may be cut short: no space is left where it is held");
+    if (bytes == "1000") {
+      EXPECT_THAT(outcome.err, Not(said));
+    } else {
+      EXPECT_EQ(outcome.out.size(), 65536U);
+      EXPECT_THAT(outcome.err, said);
+    }
+  }
+}
+
+TEST(QuietOnSuccess, AReplayThatIsCutShortIsFinishedByTheOtherProcess) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  Launch launch = quiet({}, sh("seq 1 200000; echo err >&2; exit 3"));
+  launch.stdout_fd = ends[1];
+  Reapctl reapctl(std::move(launch));
+  ::close(ends[1]);
+  int held = 0;  // the pipe is full: as far as the supervisor comes
+  EXPECT_TRUE(await([&] { return ::ioctl(ends[0], FIONREAD, &held) == 0 && held == 65536; }));
+  const auto supervisor = children_of(reapctl.pid());
+  ASSERT_EQ(supervisor.size(), 1U);
+  send_signal(supervisor.front(), SIGKILL);
+  std::string text;
+  char bytes[65536];
+  for (ssize_t count = 0; (count = ::read(ends[0], bytes, sizeof bytes)) > 0;) {
+    text.append(bytes, static_cast<std::size_t>(count));
+  }
+  ::close(ends[0]);
+  const Outcome outcome = reapctl.wait();
+  EXPECT_EQ(outcome.code(), 3) << "the run was over";
+  std::string expected;
+  for (int number = 1; number <= 200000; ++number) expected += std::to_string(number) + "\n";
+  EXPECT_EQ(text == expected, true) << "each byte once: " << text.size() << " of " << expected.size();
+  EXPECT_THAT(outcome.err, HasSubstr("--- stderr, 4 bytes ---\nerr\n"));
+  EXPECT_EQ(outcome.err.find("reapctl: "), outcome.err.rfind("reapctl: ")) << "one summary: " << outcome.err;
 }
 
 TEST(QuietOnSuccess, ASkippedRunIsNoFailureAndOneThatFailedForTheLockIs) {

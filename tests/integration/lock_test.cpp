@@ -201,7 +201,7 @@ TEST_F(Lock, CanNotBeHadWithoutARegistryOrARecordAndThenNothingRuns) {
   const Outcome none = contend({});
   EXPECT_EQ(none.code(), 125);
   EXPECT_EQ(none.out, "");
-  EXPECT_THAT(none.err, AllOf(HasSubstr("--lock"), HasSubstr(registry_)));
+  EXPECT_THAT(none.err, HasSubstr("--lock: cannot use " + registry_ + " as a registry"));
   fs::remove(registry_);
   // No file can grow, as on a full disk: neither can the lock be signed nor a record be made.
   const Outcome full = contend({}, sh("echo ran"));
@@ -294,6 +294,11 @@ TEST(Splay, IsOverWhenItIsDue) {
     return each.report["duration_ms"].get<int>() - each.report["main"]["duration_ms"].get<int>();
   };
   EXPECT_LT(std::abs(waited(outcome) - waited(again)), 150) << "the same part";
+  int all = 0;
+  for (int name = 0; name < 10; ++name) {
+    all += waited(run(run_of({"--splay", "100ms", "--name", std::to_string(name)}, {"true"})));
+  }
+  EXPECT_GT(all, 50) << "ten parts of 100 ms each that together are next to nothing";
 }
 
 TEST(Splay, TheDeathOfTheParentEndsItToo) {

@@ -358,7 +358,9 @@ TEST_F(Sweep, GithubGetsOneEscapedWarningAndASummary) {
   EXPECT_THAT(outcome.out, testing::StartsWith("::warning title=reapctl sweep::Killed 1 process"));
   EXPECT_THAT(outcome.out, HasSubstr("50%25<b>"));
   EXPECT_THAT(read_file(directory_ / "summary"), HasSubstr("50%&lt;b&gt;"));
+  std::filesystem::remove(directory_ / "summary");
   EXPECT_EQ(reapctl({"sweep", "--format", "github"}).out, "");
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "summary")) << "there was nothing";
 }
 
 TEST_F(Sweep, ListShowAndStopTellActiveFromOrphaned) {

@@ -152,7 +152,20 @@ TEST(Tail, AReaderWhoIsGoneBreaksThePipeForTheCommandToo) {
     const Outcome outcome = reapctl.wait();
     EXPECT_EQ(outcome.code(), 128 + SIGPIPE);
     EXPECT_EQ(outcome.report["exit"]["signal_name"], "PIPE");
+    EXPECT_THAT(outcome.report["warnings"], IsEmpty());
   }
+}
+
+TEST(Tail, AFullDiskBreaksThePipeTooAndTheReportSaysWhy) {
+  const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+  ASSERT_GE(full, 0);
+  Launch launch = run_of({"--tail", "8"}, {"yes"});
+  launch.stdout_fd = full;
+  const Outcome outcome = run(std::move(launch));
+  ::close(full);
+  EXPECT_EQ(outcome.code(), 128 + SIGPIPE);
+  EXPECT_THAT(outcome.report["warnings"].dump(),
+              HasSubstr("--tail: not all of stdout was passed on: cannot write: No space left on device"));
 }
 
 TEST(Tail, ASocketIsPassedOnToAsWell) {

@@ -3,6 +3,8 @@
 #include "proc/host.hpp"
 #include "support/fake_proc.hpp"
 
+#include <fstream>
+#include <string>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -91,6 +93,14 @@ TEST(Host, NameAndBootIdAreFirstLines) {
   EXPECT_EQ(host_name(ProcFs(fake.root())), "build7");
   EXPECT_EQ(boot_id(ProcFs(fake.root())), "9b2f-1");
   EXPECT_EQ(host_name(ProcFs("/nonexistent")), "");
+  EXPECT_EQ(machine_id(ProcFs(fake.root()), "/nonexistent"), "build7");
+  const std::string file = fake.root() + "/machine-id";
+  for (const char* text : {"", "\n", "uninitialized\n"}) {
+    std::ofstream(file) << text;
+    EXPECT_EQ(machine_id(ProcFs(fake.root()), file), "build7") << text;
+  }
+  std::ofstream(file) << "0123456789abcdef0123456789abcdef\n";
+  EXPECT_EQ(machine_id(ProcFs(fake.root()), file), "0123456789abcdef0123456789abcdef");
   EXPECT_EQ(boot_id(ProcFs()).size(), 36U);
 }
 
