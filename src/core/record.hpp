@@ -71,7 +71,7 @@ struct RunRecord {
   ProcessId supervisor;
   RecordState state = RecordState::starting;
   std::optional<MainOnRecord> main;
-  std::vector<ProcessId> leftovers;  ///< who outlived the main command, as it ended: a few of many
+  std::vector<ProcessId> leftovers;  ///< who has lost his parents, or outlived the main command: a few of many
   int stop_signal = 0;               ///< what asks its reapctl to stop (--stop-on); 0 for none
   std::optional<CgroupOnRecord> cgroup;
   std::optional<WorkdirOnRecord> workdir;

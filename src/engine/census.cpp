@@ -36,22 +36,50 @@ std::string run_of_lock(std::string_view target) {
 
 }  // namespace
 
-ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks) {
+const std::vector<std::string>* EnvironmentMemory::find(const core::ProcessStat& process) const {
+  const auto found = seen_.find(process.id.pid);
+  if (found == seen_.end()) return nullptr;
+  const Seen& seen = found->second;
+  const bool same = seen.start_ticks == process.id.start_ticks && seen.begin == process.environment_begin &&
+                    seen.end == process.environment_end;
+  return same ? &seen.cookies : nullptr;
+}
+
+void EnvironmentMemory::remember(const core::ProcessStat& process, const std::vector<std::string>& cookies) {
+  if (process.environment_begin == 0) return;  // in the middle of an exec, for one
+  seen_[process.id.pid] = {.start_ticks = process.id.start_ticks,
+                           .begin = process.environment_begin,
+                           .end = process.environment_end,
+                           .cookies = cookies};
+}
+
+namespace {
+
+void look_into(const proc::ProcFs& proc, core::ProcessFacts& process, EnvironmentMemory& memory) {
+  if (const auto* cookies = memory.find(process.stat)) {
+    process.cookies = *cookies;
+    return;
+  }
+  const pid_t pid = process.stat.id.pid;
+  const auto text = proc.environment(pid);
+  if (text) {
+    process.cookies = cookies_in(*text);
+    memory.remember(process.stat, process.cookies);
+  } else if (!proc::is_gone(text.error())) {
+    process.environ_readable = false;
+    if (const auto status = proc.status(pid)) process.uid = status->effective_uid;
+  }
+}
+
+}  // namespace
+
+ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks, EnvironmentMemory& memory) {
   proc::Listing listing = proc.all();
   ProcessCensus census{.processes = {}, .complete = listing.complete && !hides_processes(proc)};
   census.processes.reserve(listing.processes.size());
   for (core::ProcessStat& stat : listing.processes) {
     core::ProcessFacts facts{.stat = std::move(stat), .cookies = {}, .cgroups = {}, .uid = {}};
-    if (facts.stat.id.start_ticks >= since_ticks && core::is_alive(facts.stat)) {
-      const pid_t pid = facts.stat.id.pid;
-      const auto text = proc.read(std::to_string(pid) + "/environ");
-      if (text) {
-        facts.cookies = cookies_in(*text);
-      } else if (!proc::is_gone(text.error())) {
-        facts.environ_readable = false;
-        if (const auto status = proc.status(pid)) facts.uid = status->effective_uid;
-      }
-    }
+    if (facts.stat.id.start_ticks >= since_ticks && core::is_alive(facts.stat)) look_into(proc, facts, memory);
     census.processes.push_back(std::move(facts));
   }
   return census;

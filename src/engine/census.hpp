@@ -7,6 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <set>
+#include <string>
+#include <sys/types.h>
+#include <unordered_map>
 #include <vector>
 
 namespace reapctl::engine {
@@ -16,9 +19,28 @@ struct ProcessCensus {
   bool complete = true;  ///< false: some were hidden or could not be read
 };
 
+/// What the environments said, for the next look: until it is exec(2)'d a process keeps what it has, so to read it
+/// again for everybody would be half of what a look costs. Whose environment lies elsewhere now is read anew.
+class EnvironmentMemory {
+ public:
+  /// The cookies of the process as it was when it was remembered; nullptr when it was not, or may have changed.
+  [[nodiscard]] const std::vector<std::string>* find(const core::ProcessStat& process) const;
+  /// `process` is from before the environment was read: should it be exec'd in between, it is not believed next time.
+  void remember(const core::ProcessStat& process, const std::vector<std::string>& cookies);
+
+ private:
+  struct Seen {
+    std::uint64_t start_ticks = 0;
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    std::vector<std::string> cookies;
+  };
+  std::unordered_map<pid_t, Seen> seen_;
+};
+
 /// Every process, and which runs its environment tells of. Environments are read of those only that were started at
 /// `since_ticks` or later: no older process can belong to a run that was started then.
-[[nodiscard]] ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks);
+[[nodiscard]] ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks, EnvironmentMemory& memory);
 
 /// Notes of each process in whose cgroup it is, of those of the runs that have one. To be called after the census: who
 /// has a listed pid, and is still the process of the census when it is signalled, was in that cgroup.

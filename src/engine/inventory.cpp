@@ -32,7 +32,8 @@ std::uint64_t oldest_start(const std::vector<core::OwningRun>& runs) {
 void add_processes(const proc::ProcFs& proc, const RunCases& cases, core::RunList& list) {
   const RunCases::Owning owning = cases.owning();
   if (owning.runs.empty()) return;
-  ProcessCensus census = take_census(proc, oldest_start(owning.runs));
+  EnvironmentMemory unused;  // there is one look only
+  ProcessCensus census = take_census(proc, oldest_start(owning.runs), unused);
   note_cgroups(census, owning.runs);
   note_users(census, owning.runs, proc);
   if (!census.complete)

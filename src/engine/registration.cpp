@@ -99,6 +99,7 @@ void Registration::running(const std::optional<core::MainOnRecord>& main, core::
 }
 
 void Registration::leave(std::vector<core::ProcessId> leftovers) {
+  if (leftovers == record_.leftovers) return;
   record_.leftovers = std::move(leftovers);
   write();
 }

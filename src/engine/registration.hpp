@@ -61,8 +61,10 @@ class Registration {
 
   /// The command runs: `main` is what it wrote down itself.
   void running(const std::optional<core::MainOnRecord>& main, core::Origin origin);
-  /// The main command has ended, and these have not.
+  /// Who lives on when nobody else leads to them: the main command has ended and these have not, or they have lost
+  /// their parents. Writes only what is new.
   void leave(std::vector<core::ProcessId> leftovers);
+  [[nodiscard]] const std::vector<core::ProcessId>& leftovers() const { return record_.leftovers; }
   void stopping() { change_state(core::RecordState::stopping); }
   void released() { change_state(core::RecordState::released); }
 

@@ -37,13 +37,17 @@ RunLoop::RunLoop(const core::RunPlan& plan, const RunObserver& observer, RunReso
       tree_(tree),
       ledger_(ledger),
       report_(report),
-      cleanup_(plan, resources.workdir, report.warnings) {
+      cleanup_(plan, resources.workdir, report.warnings),
+      adoptions_(tree, resources.registration) {
   if (observer_.event) tree_.watch_adoptions();
 }
 
 void RunLoop::begin(core::RunEventKind kind, core::TimePoint at) {
   now_ = main_started_at_ = at;
-  if (kind == core::RunEventKind::started) emit(core::StartedEvent{.pid = resources_.main.pid, .argv = plan_.argv});
+  if (kind == core::RunEventKind::started) {
+    emit(core::StartedEvent{.pid = resources_.main.pid, .argv = plan_.argv});
+    if (!resources_.cgroup) adoptions_.begin(at);  // whoever is in the cgroup is found by it
+  }
   feed({.kind = kind});
 }
 
@@ -60,10 +64,11 @@ void RunLoop::run() {
   while (state_.phase != core::RunPhase::finished) {
     // Nobody sends word of the children that a bounded drain has left: SIGCHLD came once for all of them.
     const bool reap_on = unreaped_;
-    const auto source = resources_.loop.wait(reap_on ? now_ : next_wakeup());
+    const auto source = resources_.loop.wait(reap_on ? now_ : next_wakeup(), next_look());
     now_ = core::Clock::now();
     handle(source);
     if (reap_on) reap();
+    look_for_adopted();
     const auto busy = std::chrono::duration_cast<std::chrono::microseconds>(core::Clock::now() - now_);
     report_.loop.max_stall_us = std::max(report_.loop.max_stall_us, std::int64_t{busy.count()});
     ++report_.loop.wakeups;
@@ -272,12 +277,6 @@ void RunLoop::reap_one(pid_t pid) {
   const core::ExitStatus exit = core::exit_status(child->info);
   if (!tree_.forget_adopted(pid)) emit(core::AdoptedEvent{.pid = pid, .comm = comm});
   emit(core::ExitedEvent{.pid = pid, .main = false, .code = exit.code, .signal = exit.signal});
-}
-
-void RunLoop::emit_adopted() {
-  for (const core::ProcessStat& process : tree_.take_adopted()) {
-    emit(core::AdoptedEvent{.pid = process.id.pid, .comm = process.comm});
-  }
 }
 
 void RunLoop::main_ended(const sys::ChildEnd& child) {

@@ -5,6 +5,7 @@
 #include "core/report.hpp"
 #include "core/signal_policy.hpp"
 #include "core/supervision.hpp"
+#include "engine/adoption_watch.hpp"
 #include "engine/cleanup.hpp"
 #include "engine/die_with.hpp"
 #include "engine/guard.hpp"
@@ -118,6 +119,8 @@ class RunLoop {
   void show_progress();
   [[nodiscard]] core::Millis since_stop() const;
   [[nodiscard]] std::optional<core::TimePoint> next_wakeup() const;
+  [[nodiscard]] std::optional<core::TimePoint> next_look() const;
+  void look_for_adopted();
 
   /// Tells of those who have become our children, before anything else is told of them.
   void emit_adopted();
@@ -134,6 +137,7 @@ class RunLoop {
   Ledger& ledger_;
   core::RunReport& report_;
   Cleanup cleanup_;
+  AdoptionWatch adoptions_;
   bool cgroup_unwatched_ = false;
   sys::UniqueFd cgroup_turn_;                    ///< always readable, while parts of the cgroup wait to be removed
   std::string cgroup_problem_;                   ///< why it could not be removed

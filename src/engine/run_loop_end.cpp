@@ -6,7 +6,7 @@
 #include <sys/eventfd.h>
 #include <utility>
 
-/// The end of a run, when nobody is left, and how that is known of a cgroup.
+/// The end of a run, when nobody is left, and how that is known of a cgroup. And who has become our child.
 namespace reapctl::engine {
 
 /// No child of ours tells when the last one in the cgroup ends, so from the first time that it comes to this it is
@@ -85,6 +85,24 @@ std::optional<core::TimePoint> RunLoop::next_wakeup() const {
   const auto deadline = core::next_deadline(state_);
   if (!display_) return deadline;
   return deadline ? std::min(*deadline, display_->next()) : display_->next();
+}
+
+/// Not while the tree is stopped, and looked at all the time.
+std::optional<core::TimePoint> RunLoop::next_look() const {
+  const bool in_peace = state_.phase == core::RunPhase::running || state_.phase == core::RunPhase::waiting;
+  return in_peace ? adoptions_.next() : std::nullopt;
+}
+
+void RunLoop::look_for_adopted() {
+  if (!next_look()) return;
+  adoptions_.look(now_);
+  emit_adopted();
+}
+
+void RunLoop::emit_adopted() {
+  for (const core::ProcessStat& process : tree_.take_adopted()) {
+    emit(core::AdoptedEvent{.pid = process.id.pid, .comm = process.comm});
+  }
 }
 
 void RunLoop::removed(bool abandoned) {

@@ -33,7 +33,7 @@ std::optional<std::size_t> SweepObserver::target_of(std::size_t index) const {
 }
 
 SweepPicture SweepObserver::look() {
-  SweepPicture picture{.census = take_census(proc_, since_ticks_), .owners = {}, .selection = {}};
+  SweepPicture picture{.census = take_census(proc_, since_ticks_, environments_), .owners = {}, .selection = {}};
   note_cgroups(picture.census, owning_.runs);
   note_users(picture.census, owning_.runs, proc_);
   picture.owners = core::attribute(owning_.runs, picture.census.processes, known_);

@@ -60,6 +60,7 @@ class SweepObserver {
   std::set<std::size_t> released_;  ///< likewise
   std::map<std::size_t, std::size_t> target_of_run_;
   std::uint64_t since_ticks_ = 0;
+  EnvironmentMemory environments_;
   core::Sweeper self_;
   core::KnownOwners known_;
   ProcessMatcher matcher_;

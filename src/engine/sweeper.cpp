@@ -272,7 +272,7 @@ void Sweeper::clean_up(SweepTarget& target) {
   run.directory.reset();
 }
 
-LeftoverScope Sweeper::scope_of(const RunCase& run) const {
+LeftoverScope Sweeper::scope_of(const RunCase& run) {
   return {.same_mounts = run.record()->mount_namespace == cases_.here.mount_namespace,
           .same_boot = run.verdict != core::Verdict::gone,
           .insist = std::find(plan_.runs.begin(), plan_.runs.end(), run.entry.run_id) != plan_.runs.end(),
@@ -280,18 +280,24 @@ LeftoverScope Sweeper::scope_of(const RunCase& run) const {
 }
 
 /// The --remove paths of all runs that stay, those that have begun since the registries were read included.
-std::vector<core::RemoveOnRecord> Sweeper::paths_of_others() const {
+std::vector<core::RemoveOnRecord> Sweeper::paths_of_others() {
   std::set<std::string> targets;
   for (const SweepTarget& target : targets_) targets.insert(cases_.cases[target.index].entry.run_id);
   std::vector<core::RemoveOnRecord> paths;
-  for (const Registry& registry : cases_.registries) {
+  for (std::size_t i = 0; i < cases_.registries.size(); ++i) {
+    const Registry& registry = cases_.registries[i];
     const auto ids = registry.run_ids();
     if (!ids) continue;  // that it cannot be read was said when it was read first
     for (const std::string& id : *ids) {
       if (targets.contains(id)) continue;
-      const auto entry = read_entry(registry, id, codec_);
-      if (!entry || !entry->record) continue;
-      paths.insert(paths.end(), entry->record->remove.begin(), entry->record->remove.end());
+      // A run names its paths once and for all, so each record is read once, however many runs are swept.
+      auto known = paths_of_other_.find({i, id});
+      if (known == paths_of_other_.end()) {
+        const auto entry = read_entry(registry, id, codec_);
+        if (!entry || !entry->record) continue;
+        known = paths_of_other_.try_emplace({i, id}, entry->record->remove).first;
+      }
+      paths.insert(paths.end(), known->second.begin(), known->second.end());
     }
   }
   return paths;

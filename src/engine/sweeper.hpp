@@ -13,7 +13,9 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace reapctl::engine {
@@ -45,8 +47,8 @@ class Sweeper {
   void clean_up(SweepTarget& target);
   [[nodiscard]] bool is_left_running(const SweepTarget& target) const;
   void skip_released(const SweepTarget& target);
-  [[nodiscard]] LeftoverScope scope_of(const RunCase& run) const;
-  [[nodiscard]] std::vector<core::RemoveOnRecord> paths_of_others() const;
+  [[nodiscard]] LeftoverScope scope_of(const RunCase& run);
+  [[nodiscard]] std::vector<core::RemoveOnRecord> paths_of_others();
   void describe_targets();
   void conclude();
 
@@ -61,6 +63,8 @@ class Sweeper {
   core::TimePoint began_at_;
   std::map<core::ProcessId, std::size_t> victim_of_process_;  ///< index in the report
   std::map<core::ProcessId, std::size_t> unknown_of_process_;
+  /// --remove paths of runs that stay, by registry and run id.
+  std::map<std::pair<std::size_t, std::string>, std::vector<core::RemoveOnRecord>> paths_of_other_;
 };
 
 }  // namespace reapctl::engine

@@ -85,6 +85,20 @@ void Tree::note_adopted(const std::vector<core::ProcessStat>& processes) {
   }
 }
 
+std::vector<core::ProcessStat> Tree::adopted_children(std::size_t most) {
+  std::vector<core::ProcessStat> found;
+  const auto children = proc_.children(::getpid());
+  if (!children || children->size() > kStorm) return found;
+  for (const pid_t pid : *children) {
+    if (pid == main_ || found.size() >= most) continue;
+    auto process = proc_.stat(pid);
+    if (process && process->ppid == ::getpid() && is_alive(*process)) found.push_back(process.take());
+  }
+  if (has_strangers_) leave_out_strangers(found, {});
+  if (adoptions_watched_) note_adopted(found);
+  return found;
+}
+
 bool Tree::forget_adopted(pid_t pid) {
   return adopted_pids_.erase(pid) > 0;
 }

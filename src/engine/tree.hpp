@@ -41,6 +41,9 @@ class Tree {
 
   /// From now on remembers who was seen to have become our child.
   void watch_adoptions() { adoptions_watched_ = true; }
+  /// Those of the run who are our children now, besides the main command: `most` of them, or nobody when there are too
+  /// many to be looked at.
+  [[nodiscard]] std::vector<core::ProcessStat> adopted_children(std::size_t most);
   /// Those seen since the last call.
   [[nodiscard]] std::vector<core::ProcessStat> take_adopted() { return std::exchange(adopted_, {}); }
   /// Our child `pid`, which is about to be reaped; true if it has been told of by take_adopted.

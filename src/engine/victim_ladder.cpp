@@ -17,6 +17,10 @@ namespace {
 /// How long a victim whose end cannot be waited for is left before it is looked at again.
 constexpr core::Millis kPollInterval{20};
 
+/// How long those get whom no signal of ours reaches, once nobody else is left: they may end with the others, as sudo
+/// does with its child. The rungs are nothing to them, and whoever has put them on record is not to hold us up.
+constexpr core::Millis kOutOfReachBound{200};
+
 }  // namespace
 
 void VictimLadder::run() {
@@ -47,11 +51,41 @@ void VictimLadder::run() {
         continue;
       }
     }
-    wait(state_.next_at);
+    if (is_hopeless()) break;
+    wait(std::min(state_.next_at, hopeless_at_));
     step(core::LadderEvent::tick);
     if (core::Clock::now() - begin > limit_ + core::kKillingBound + core::kSurvivorBound) break;
   }
   notice_ends();
+}
+
+/// Whether somebody is left, and nobody of them can be signalled.
+bool VictimLadder::all_out_of_reach() const {
+  return living() > 0 && std::all_of(held_.begin(), held_.end(), [](const auto& entry) {
+           return entry.second.end.after || !entry.second.end.refused.empty();
+         });
+}
+
+/// Whether those have had their time. Before they are given up they are told once more, for one may have become
+/// another user since, and somebody new may have come from them.
+bool VictimLadder::is_hopeless() {
+  if (!all_out_of_reach()) {
+    hopeless_at_ = core::TimePoint::max();
+    return false;
+  }
+  const auto now = core::Clock::now();
+  if (hopeless_at_ == core::TimePoint::max()) hopeless_at_ = now + kOutOfReachBound;
+  if (now < hopeless_at_) return false;
+  hopeless_at_ = core::TimePoint::max();
+  look();
+  for (auto& [id, held] : held_) {
+    if (held.end.after) continue;
+    held.told = false;
+    held.killed_at.reset();
+    held.end.refused.clear();
+  }
+  perform(state_.phase == core::LadderPhase::graceful ? core::LadderAction::tell : core::LadderAction::kill);
+  return all_out_of_reach();
 }
 
 void VictimLadder::look() {

@@ -65,6 +65,8 @@ class VictimLadder {
   void freeze_new();
   void notice_ends();
   [[nodiscard]] std::size_t living() const;
+  [[nodiscard]] bool all_out_of_reach() const;
+  [[nodiscard]] bool is_hopeless();
   void perform(core::LadderAction action);
   void tell();
   void kill();
@@ -80,7 +82,8 @@ class VictimLadder {
   core::LadderState state_;
   bool fleeting_ = false;  ///< the last look saw victims, all gone before they could be held: chains of short lives
   std::map<core::ProcessId, Held> held_;
-  std::set<core::ProcessId> spared_;  ///< seen, and no victims
+  std::set<core::ProcessId> spared_;                      ///< seen, and no victims
+  core::TimePoint hopeless_at_ = core::TimePoint::max();  ///< when those are given up whom no signal reaches
   core::TimePoint last_look_;
   core::Clock::duration look_cost_{};
 };

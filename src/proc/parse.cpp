@@ -94,6 +94,14 @@ std::optional<core::ProcessStat> parse_stat(std::string_view text) {
   fields.skip(1).number(stat.rss_pages);       // vsize
   if (!fields.ok()) return std::nullopt;
   if (__builtin_add_overflow(utime, stime, &stat.cpu_ticks)) return std::nullopt;
+  fields.skip(25);  // rsslim … start_brk arg_start arg_end
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  // Since Linux 3.5; a line without them is complete all the same.
+  if (fields.number(begin).number(end).ok()) {
+    stat.environment_begin = begin;
+    stat.environment_end = end;
+  }
   return stat;
 }
 

@@ -215,24 +215,36 @@ std::string ProcFs::wchan(pid_t pid) const {
 }
 
 EnvironMatch ProcFs::environ_has(pid_t pid, std::string_view assignment) const {
-  const auto text = read(of_pid(pid, "environ"));
+  const auto text = environment(pid);
   if (!text) return EnvironMatch::unreadable;
   const auto entries = split_at_nul(*text);
   if (std::find(entries.begin(), entries.end(), assignment) != entries.end()) return EnvironMatch::yes;
   return text->size() < kTextLimit ? EnvironMatch::no : EnvironMatch::unreadable;
 }
 
+sys::Result<std::string> ProcFs::environment(pid_t pid) const {
+  // A read of environ is cut short by nothing but the end (fs/proc/base.c): to ask for more would be a call for each
+  // process there is.
+  return read_to_end(of_pid(pid, "environ"), true);
+}
+
 sys::Result<std::string> ProcFs::read(std::string_view path) const {
+  return read_to_end(path, false);
+}
+
+sys::Result<std::string> ProcFs::read_to_end(std::string_view path, bool short_is_end) const {
   const std::string full = full_path(path);
   const sys::UniqueFd fd(::open(full.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return sys::last_error("open", full);
   std::array<char, kReadSize> buffer;  // left as it is: filled by read
   std::string text;
   while (text.size() < kTextLimit) {
-    const ssize_t count = read_some(fd.get(), buffer.data(), std::min(buffer.size(), kTextLimit - text.size()));
+    const std::size_t wanted = std::min(buffer.size(), kTextLimit - text.size());
+    const ssize_t count = read_some(fd.get(), buffer.data(), wanted);
     if (count < 0) return sys::last_error("read", full);
     if (count == 0) break;
     text.append(buffer.data(), static_cast<std::size_t>(count));
+    if (short_is_end && static_cast<std::size_t>(count) < wanted) break;
   }
   return text;
 }

@@ -88,6 +88,10 @@ class ProcFs {
   /// The kernel function that the process sleeps in; empty when it runs, or when the kernel does not tell us.
   [[nodiscard]] std::string wchan(pid_t pid) const;
 
+  /// The environment of a process, entries that end in NUL each. Empty for kernel threads and in the middle of an exec.
+  /// Errors: ESRCH for a zombie, EACCES for whom we may not look into.
+  [[nodiscard]] sys::Result<std::string> environment(pid_t pid) const;
+
   /// `assignment` is "NAME=value", and has to match a whole entry. Between fork and exec a process shows its parent's
   /// environment, and one that writes a title may have overwritten its own.
   [[nodiscard]] EnvironMatch environ_has(pid_t pid, std::string_view assignment) const;
@@ -114,6 +118,7 @@ class ProcFs {
   static constexpr const char* kNone = "/dev/null";  ///< nothing is below it
 
   [[nodiscard]] std::string full_path(std::string_view path) const;
+  [[nodiscard]] sys::Result<std::string> read_to_end(std::string_view path, bool short_is_end) const;
   [[nodiscard]] sys::Result<std::vector<pid_t>> children_of_thread(pid_t pid, pid_t thread) const;
 
   std::string root_;

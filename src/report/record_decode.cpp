@@ -101,8 +101,15 @@ core::ProcessId process_id(const Json& json) {
   return {.pid = pid(json, "pid"), .start_ticks = number<std::uint64_t>(json, "start_ticks")};
 }
 
+/// The first process of a PID namespace is nobody's command, and everybody descends from it.
+core::ProcessId process_of_run(const Json& json) {
+  const core::ProcessId id = process_id(json);
+  if (id.pid == 1) throw Malformed{"it names the first process, which no run has started"};
+  return id;
+}
+
 core::MainOnRecord main_on_record(const Json& json) {
-  return {.id = process_id(json), .pgid = number<pid_t>(json, "pgid"), .sid = number<pid_t>(json, "sid")};
+  return {.id = process_of_run(json), .pgid = number<pid_t>(json, "pgid"), .sid = number<pid_t>(json, "sid")};
 }
 
 core::CgroupOnRecord cgroup(const Json& json) {
@@ -179,7 +186,7 @@ core::RunRecord record_of(const Json& json) {
   if (const Json& found = member(json, "cgroup"); !found.is_null()) record.cgroup = cgroup(found);
   if (const Json& found = member(json, "workdir"); !found.is_null()) record.workdir = workdir(found);
   if (const Json& found = member(json, "origin"); !found.is_null()) record.origin = origin(found);
-  for (const Json& each : member(json, "leftovers")) record.leftovers.push_back(process_id(each));
+  for (const Json& each : member(json, "leftovers")) record.leftovers.push_back(process_of_run(each));
   for (const Json& each : member(json, "remove")) {
     record.remove.push_back({.path = path(each, "path"),
                              .parent_device = number<std::uint64_t>(each, "parent_device"),

@@ -9,7 +9,13 @@
 namespace reapctl::sys {
 namespace {
 constexpr EventLoop::Tag kTimerTag = UINT32_MAX;
+
+/// As epoll_wait(2) takes it.
+int millis_until(EventLoop::TimePoint when) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(when - std::chrono::steady_clock::now()).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
 }
+}  // namespace
 
 Result<EventLoop> EventLoop::create() {
   EventLoop loop;
@@ -46,7 +52,7 @@ Result<void> EventLoop::arm(TimePoint deadline) {
   return {};
 }
 
-std::optional<EventLoop::Tag> EventLoop::wait(std::optional<TimePoint> deadline) {
+std::optional<EventLoop::Tag> EventLoop::wait(std::optional<TimePoint> deadline, std::optional<TimePoint> at_leisure) {
   int timeout_ms = -1;
   const bool overdue = deadline && std::chrono::steady_clock::now() >= *deadline;
   if (std::exchange(overtaken_, false) && overdue) return std::nullopt;
@@ -54,9 +60,11 @@ std::optional<EventLoop::Tag> EventLoop::wait(std::optional<TimePoint> deadline)
     timeout_ms = 0;  // overdue: but what is ready already goes first, it may change what is due
   } else if (deadline && armed_ != deadline && !arm(*deadline)) {
     // Without a timerfd (EMFILE) the millisecond resolution of epoll_wait has to do.
-    const auto left = *deadline - std::chrono::steady_clock::now();
-    const auto left_ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
-    timeout_ms = static_cast<int>(std::min<std::int64_t>(left_ms, std::numeric_limits<int>::max()));
+    timeout_ms = millis_until(*deadline);
+  }
+  if (at_leisure && timeout_ms != 0) {
+    const int until = millis_until(*at_leisure);
+    timeout_ms = timeout_ms < 0 ? until : std::min(timeout_ms, until);
   }
   epoll_event event{};
   const int ready = ::epoll_wait(epoll_.get(), &event, 1, timeout_ms);

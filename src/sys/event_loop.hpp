@@ -25,7 +25,9 @@ class EventLoop {
 
   /// The tag of a ready source, or nullopt when `deadline` has come. No deadline: waits for ever. Once the deadline is
   /// over at most one source goes before it, so that events without end do not hold it up. May return nullopt early.
-  [[nodiscard]] std::optional<Tag> wait(std::optional<TimePoint> deadline);
+  /// So it does at `at_leisure`, give or take a millisecond: a time for what can wait, and for which no timer is made.
+  [[nodiscard]] std::optional<Tag> wait(std::optional<TimePoint> deadline,
+                                        std::optional<TimePoint> at_leisure = std::nullopt);
 
   /// The descriptors the loop itself holds.
   [[nodiscard]] int epoll_fd() const { return epoll_.get(); }
