@@ -96,7 +96,9 @@ CompletingShell::CompletingShell(const std::string& shell) : shell_(shell) {
 
 std::set<std::string> CompletingShell::offered(const std::string& line) {
   terminal_->type(line + (shell_ == "fish" ? "\n" : "\t"));
-  (void)terminal_->expect("\n<<<");
+  const std::string shown = terminal_->expect("\n<<<");
+  EXPECT_EQ(shown.find("o such file"), std::string::npos) << shown;
+  EXPECT_EQ(shown.find("not found"), std::string::npos) << shown;
   const std::string offered = terminal_->expect(">>>");
   if (shell_ != "fish") terminal_->type("\x15");  // ^U takes the line away
   return lines_in(offered);

@@ -150,16 +150,6 @@ TEST_P(Completion, OffersSignals) {
   EXPECT_THAT(shell.offered("reapctl run --map USR1:US"), Contains(AnyOf("USR1:USR2", "USR2")));
 }
 
-/// As the shell would type it, quoted in its own way.
-Words unquoted(const Words& words) {
-  Words plain;
-  for (std::string word : words) {
-    std::erase(word, '\\');
-    plain.insert(word);
-  }
-  return plain;
-}
-
 TEST_P(Completion, OffersTheRunsOnRecord) {
   set_the_scene();
   const auto odd = start("odd", {}, {"--name", "it's my$run"});
@@ -168,11 +158,13 @@ TEST_P(Completion, OffersTheRunsOnRecord) {
   const auto ids = ids_by_name();
   const ScopedVariable registry("REAPCTL_REGISTRY", registry_.c_str());
   CompletingShell shell(GetParam());
+  // bash types what is offered as it is, the other two quote it.
+  const std::string quoted = GetParam() == std::string("bash") ? R"(it\'s\ my\$run)" : "it's my$run";
   EXPECT_EQ(shell.offered("reapctl stop "), (Words{ids.at("web"), ids.at("it's my$run"), ids.at("quo\"te")}));
   EXPECT_EQ(shell.offered("reapctl sweep "), Words{ids.at("lost")});
   EXPECT_THAT(shell.offered("reapctl show "), AllOf(Contains(ids.at("web")), Contains(ids.at("lost"))));
-  EXPECT_EQ(unquoted(shell.offered("reapctl stop --name ")), (Words{"web", "it's my$run"}));
-  EXPECT_EQ(unquoted(shell.offered("reapctl sweep --name ")), (Words{"lost", "web", "it's my$run"}));
+  EXPECT_EQ(shell.offered("reapctl stop --name "), (Words{"web", quoted}));
+  EXPECT_EQ(shell.offered("reapctl sweep --name "), (Words{"lost", "web", quoted}));
   clear_the_scene({odd.get(), escaped.get()});
 }
 

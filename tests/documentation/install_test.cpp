@@ -30,7 +30,7 @@ Outcome install(const std::string& options, const std::string& destdir) {
   return outcome;
 }
 
-TEST(Install, PutsFilesWhereTheyAreLookedFor) {
+TEST(Install, PutsFilesWhereTheyAreLookedForAndTheReadmeTakesThemAway) {
   TempDir directory;
   (void)install("--prefix /opt/local", directory.path());
   EXPECT_THAT(
@@ -42,6 +42,16 @@ TEST(Install, PutsFilesWhereTheyAreLookedFor) {
                     "opt/local/share/fish/vendor_completions.d/reapctl.fish",
                     "opt/local/lib/systemd/system/reapctl-sweep.service",
                     "opt/local/lib/systemd/system/reapctl-sweep.timer", "opt/local/lib/tmpfiles.d/reapctl.conf"}));
+
+  const std::string readme = read_file(REAPCTL_TEST_SOURCE "/README.md");
+  std::smatch line;
+  ASSERT_TRUE(
+      std::regex_search(readme, line, std::regex("`(sed .*)build/release(/install_manifest.txt .*)sudo (.*)`")));
+  std::string script = line[1].str() + REAPCTL_TEST_BUILD + line[2].str() + line[3].str();
+  std::erase(script, '\\');  // in a table a bar needs one
+  const Outcome removal = run({.wrapper = {"sh", "-c", script}, .env = {{"DESTDIR", directory.path()}}});
+  EXPECT_EQ(removal.code(), 0) << script << removal.err;
+  EXPECT_THAT(files_below(directory.path()), testing::IsEmpty());
 }
 
 TEST(Install, OfTheRuntimeIsTheBinaryAlone) {
