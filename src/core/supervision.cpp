@@ -39,11 +39,14 @@ class Transition {
         record_stop(event);
         remove();
         break;
-      case RunEventKind::taken_over:
+      case RunEventKind::taken_over: {
+        const bool was_stopping = state_.stop_deadline.has_value();
         state_.main_alive = event.main_alive;
         begin_stop(event);
+        if (was_stopping) state_.stop_deadline = std::max(*state_.stop_deadline, now_ + kHeirsChance);
         if (event.tree_empty) emptied();
         break;
+      }
       case RunEventKind::typed_interrupt:
       case RunEventKind::tick:
       case RunEventKind::main_exited:
@@ -214,9 +217,15 @@ class Transition {
     if (rules_.stop_timeout) state_.stop_deadline = now_ + std::max(*rules_.stop_timeout, kLastChance);
   }
 
+  /// Until --stop-timeout is over, which may have been running before we took over.
+  [[nodiscard]] Millis time_left() const {
+    if (!state_.stop_deadline) return Millis::max();
+    return std::max(std::chrono::duration_cast<Millis>(*state_.stop_deadline - now_), Millis(0));
+  }
+
   void ladder(LadderEvent event) {
     std::optional<Millis> limit;
-    if (rules_.stop_timeout) limit = graceful_share(*rules_.stop_timeout);
+    if (rules_.stop_timeout) limit = graceful_share(std::min(*rules_.stop_timeout, time_left()));
     const LadderStep next = step(rules_.ladder, state_.ladder, event, now_, limit);
     const bool killing_begins = next.state.phase == LadderPhase::killing && state_.ladder.phase != LadderPhase::killing;
     if (killing_begins && now_ >= next.state.kill_by) state_.stop_timeout_hit = true;
@@ -255,6 +264,8 @@ class Transition {
 
   /// Even when time is up the kernel still needs a moment to end what was killed, and we to delete.
   static constexpr Millis kLastChance{100};
+  /// What the guard has for both, when a supervisor who hung until he was killed has used up the time.
+  static constexpr Millis kHeirsChance{1000};
 
   const SupervisionRules& rules_;
   RunState state_;

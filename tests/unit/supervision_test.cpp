@@ -47,6 +47,9 @@ class Story {
     return on(ms, {.kind = E::census, .census = census});
   }
 
+  /// What the supervisor had promised before its guard took over.
+  void inherit_deadline(int ms) { state_.stop_deadline = at(ms); }
+
   [[nodiscard]] const RunState& state() const { return state_; }
   [[nodiscard]] RunPhase phase() const { return state_.phase; }
   [[nodiscard]] StopCause cause() const { return state_.stop.value().cause; }
@@ -180,6 +183,26 @@ TEST(Supervision, AGuardThatTakesOverAnEmptyTreeCleansUp) {
   EXPECT_EQ(actions.back(), A::remove);
   EXPECT_EQ(run.phase(), P::removing);
   EXPECT_EQ(run.deadline(), -1);
+}
+
+TEST(Supervision, AGuardThatTakesOverHasWhatIsLeftOfTheStopTimeout) {
+  Story run({.ladder = {kInt, kTerm}, .stop_timeout = Millis(3000)});
+  run.inherit_deadline(4000);
+  EXPECT_THAT(run.on(2000, {.kind = E::taken_over, .main_alive = true}), ElementsAre(A::look, A::tell));
+  EXPECT_EQ(run.deadline(), 2000 + 1800) << "a tenth is for the deletion";
+  EXPECT_THAT(run.on(3800, E::tick), ElementsAre(A::kill));
+  EXPECT_TRUE(run.state().stop_timeout_hit);
+  EXPECT_EQ(run.state().stop_deadline, at(4000));
+}
+
+TEST(Supervision, AGuardThatTakesOverTooLateKillsAtOnceAndHasASecondToDelete) {
+  Story run({.ladder = {kInt, kTerm}, .stop_timeout = Millis(3000)});
+  run.inherit_deadline(3000);
+  EXPECT_THAT(run.on(4000, {.kind = E::taken_over, .main_alive = true}), ElementsAre(A::look, A::kill));
+  EXPECT_TRUE(run.state().stop_timeout_hit);
+  (void)run.main_exited(4010, true);
+  EXPECT_EQ(run.phase(), P::removing);
+  EXPECT_EQ(run.deadline(), 5000);
 }
 
 // --- leftovers
