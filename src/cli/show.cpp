@@ -3,6 +3,7 @@
 #include "cli/print.hpp"
 #include "cli/runs.hpp"
 #include "core/exit_status.hpp"
+#include "core/sweep_report.hpp"
 #include "engine/inventory.hpp"
 #include "report/list_report.hpp"
 #include "report/process_lines.hpp"
@@ -49,15 +50,11 @@ int show_port(const core::RunList& list, const Value& value, bool json) {
                    ", of no run on record: reapctl sweep --match-port " + value.text);
 }
 
-int show_what_is_given(const Invocation& invocation) {
+int show_from(const core::RunList& list, const Invocation& invocation) {
   const GivenOptions& given = invocation.given;
   const bool json = wants_json(given);
   const auto pid_value = given.last("pid");
   const auto port_value = given.last("port");
-  if ((pid_value ? 1U : 0U) + (port_value ? 1U : 0U) + invocation.operands.size() != 1) {
-    throw BadOption{"expected one of RUN, --pid and --port"};
-  }
-  const core::RunList list = list_runs(given);
   if (port_value) return show_port(list, *port_value, json);
   if (pid_value) {
     const auto pid = number(pid_value->text);
@@ -68,6 +65,19 @@ int show_what_is_given(const Invocation& invocation) {
   for (const core::ListedRun& run : list.runs) runs.push_back({.id = run.run_id, .own = run.owner == ::geteuid()});
   const auto run = find_run(runs, invocation.operands.front());
   return run ? show(list, *run, json) : not_found("no run \"" + invocation.operands.front() + "\" on record");
+}
+
+int show_what_is_given(const Invocation& invocation) {
+  const GivenOptions& given = invocation.given;
+  if ((given.last("pid") ? 1U : 0U) + (given.last("port") ? 1U : 0U) + invocation.operands.size() != 1) {
+    throw BadOption{"expected one of RUN, --pid and --port"};
+  }
+  const core::RunList list = list_runs(given);
+  const int status = show_from(list, invocation);
+  if (status != core::kExitNoSuchRun || !list.incomplete) return status;
+  // It may be where nobody could look.
+  for (const std::string& warning : list.warnings) say("show: " + warning);
+  return core::kExitNotGone;
 }
 
 }  // namespace

@@ -206,6 +206,7 @@ int stop(const Invocation& invocation) {
   }
   if (complaint.empty()) return status;
   say_error("stop: " + complaint);
+  if (!refusals.own.empty()) return core::kExitNotGone;  // it may be where nobody could look
   return status != 0 ? status : core::kExitNoSuchRun;
 }
 

@@ -74,5 +74,17 @@ TEST_F(SweepLeftovers, AStepSummaryIsNotWaitedForAndADryRunWritesNone) {
   EXPECT_THAT(outcome.err, HasSubstr("ignoring"));
 }
 
+TEST_F(SweepLeftovers, AnotherDirectoryInThePlaceOfTheWorkDirectoryStays) {
+  auto run = start("main", {});
+  orphan(*run, roster_.next());
+  const fs::path workdir = fs::directory_iterator(base_)->path();
+  fs::remove_all(workdir);
+  fs::create_directory(workdir);
+  write_file(workdir / "file", "x");
+  (void)sweep({"--ladder", "KILL"});
+  EXPECT_TRUE(fs::exists(workdir / "file"));
+  EXPECT_TRUE(nothing_on_record());
+}
+
 }  // namespace
 }  // namespace reapctl::test

@@ -117,6 +117,60 @@ TEST_F(SweepForUsers, ARecordCannotMakeRootKillOrDelete) {
   EXPECT_THAT(report["survivors"][0]["reason"].dump(), HasSubstr("EPERM"));
 }
 
+TEST_F(SweepForUsers, ARecordCannotHoldUpRoot) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  // Whom no signal reaches is not waited for, however long the rungs; the first process is nobody's command.
+  const Outcome outcome = in_namespaces(R"sh(
+    orphan_of_nobody sleep 1000
+    as_nobody cp "$record" /run/base/good
+    name_main() { sed "s|\"main\":{\"pid\":[0-9]*,\"start_ticks\":[0-9]*|\"main\":{\"pid\":$1,\"start_ticks\":$(ticks_of $1)|
+                       s|\"start_ticks\":[0-9]*},\"state\"|\"start_ticks\":0},\"state\"|" /run/base/good > "$record"; }
+    name_main $victim
+    "$reapctl" sweep --all-users --ladder INT/TERM:1h,TERM:1h,KILL --stop-timeout 3h | grep -q 'refused with EPERM' && echo refused
+    as_nobody cp /run/base/good "$record"
+    name_main 1
+    "$reapctl" sweep --all-users --ladder INT/TERM:1h,TERM:1h,KILL --stop-timeout 3h | grep -q 'names the first process' && echo 'no record'
+    alive $victim && echo "victim alive"
+  )sh");
+  EXPECT_EQ(outcome.out, "refused\nno record\nvictim alive\n") << outcome.err;
+}
+
+TEST_F(SweepForUsers, EndsTheOrphansOfEveryUserAndNoActiveRun) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  const std::string script = R"sh(
+    start_as() { as=$1; shift; $as setsid "$reapctl" run --report none --workdir-base /run/base --name "$1" -- "$@" & }
+    as_root() { env -u REAPCTL_REGISTRY "$@"; }
+    cp "$(command -v sleep)" /run/dead; cp "$(command -v sleep)" /run/live
+    for as in as_nobody as_root; do for i in 1 2 3; do start_as $as /run/dead 1000; start_as $as /run/live 1000; done; done
+    until [ "$(grep -l '"origin":{' /run/reapctl/*/*/record.json 2>/dev/null | wc -l)" = 12 ]; do :; done
+    dead=$(pgrep -x dead) live=$(pgrep -x live)
+    for record in $(grep -l '"name":"/run/dead"' /run/reapctl/*/*/record.json); do
+      supervisor=$(pid_of supervisor) guard=$(pid_of guard)
+      kill -STOP $guard; kill -KILL $supervisor; while alive $supervisor; do :; done
+      kill -KILL $guard; while alive $guard; do :; done
+    done
+    SWEEP
+    for pid in $dead; do alive $pid && echo "dead one alive"; done
+    for pid in $live; do alive $pid || echo "live one dead"; done
+    ls -d /run/reapctl/0/* /run/reapctl/65534/* /run/base/* | wc -l
+    "$reapctl" sweep --all-users --json
+  )sh";
+  const auto with = [&script](const std::string& sweep) {
+    std::string text = script;
+    return text.replace(text.find("SWEEP"), 5, sweep);
+  };
+  for (const char* sweep : {R"("$reapctl" sweep --all-users > /dev/null; echo "code $?")",
+                            R"("$reapctl" sweep --all-users > /dev/null & "$reapctl" sweep --all-users > /dev/null;
+                               echo "code $?"; wait $! && echo "code 0")"}) {
+    const Outcome outcome = in_namespaces(with(sweep));
+    const std::string codes = std::string(sweep).find("wait") == std::string::npos ? "code 0\n" : "code 0\ncode 0\n";
+    EXPECT_THAT(outcome.out, testing::StartsWith(codes + "12\n")) << outcome.err;
+    const auto report = last_json_line(outcome.out);
+    EXPECT_EQ(report["summary"]["runs_orphaned"], 0);
+    EXPECT_EQ(report["summary"]["runs_active"], 6);
+  }
+}
+
 TEST_F(SweepForUsers, ARecordCannotMakeRootStopAStranger) {
   REQUIRE_ROOT_AND_NAMESPACES();
   // Its reapctl is alive and holds the lock, but the record says that it is a process of root's.
@@ -195,6 +249,8 @@ TEST_F(SweepForUsers, APlaceThatCannotBeLookedIntoIsNoEmptyOne) {
     chmod 0 /run/reapctl/65534
     as_nobody "$reapctl" sweep; echo "code $?"
     as_nobody "$reapctl" list; echo "code $?"
+    as_nobody "$reapctl" stop --name sleep 2>/dev/null; echo "code $?"
+    as_nobody "$reapctl" show --pid $main 2>/dev/null; echo "code $?"
     chmod 0770 /run/reapctl/65534
     as_nobody "$reapctl" sweep; echo "code $?"
     alive $main && echo "alive"
@@ -205,6 +261,7 @@ TEST_F(SweepForUsers, APlaceThatCannotBeLookedIntoIsNoEmptyOne) {
   EXPECT_EQ(outcome.out,
             "Nothing to sweep.\nWARNING  cannot open /run/reapctl/65534: Permission denied\ncode 4\n"
             "No runs.\nwarning: cannot open /run/reapctl/65534: Permission denied\ncode 4\n"
+            "code 4\ncode 4\n"
             "Nothing to sweep.\nWARNING  cannot use /run/reapctl/65534 as a registry: others can write to it\ncode 4\n"
             "alive\ncode 0\ndead\n")
       << outcome.err;

@@ -42,7 +42,9 @@ std::string stat_line(const FakeStat& stat) {
   line += " " + std::to_string(stat.ppid) + " 20 21 34816 -1 4194304 1 2 3 4 150 50 7 8 20 0 ";
   // num_threads itrealvalue starttime vsize rss rsslim …
   line += std::to_string(stat.threads) + " 0 " + std::to_string(stat.start_ticks) + " 4096000 25 18446744073709551615";
-  return line + " 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
+  // startcode … exit_signal processor … arg_end
+  line += " 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 ";
+  return line + std::to_string(stat.environment_begin) + " " + std::to_string(stat.environment_end) + " 0\n";
 }
 
 }  // namespace reapctl::testing

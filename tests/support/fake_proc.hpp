@@ -49,6 +49,8 @@ struct FakeStat {
   char state = 'S';
   int threads = 1;
   unsigned long long start_ticks = 500;
+  unsigned long long environment_begin = 0;
+  unsigned long long environment_end = 0;
 };
 
 /// The text of /proc/PID/stat.

@@ -155,5 +155,18 @@ TEST_F(EventLoopTest, ItsDescriptorsAreNotForTheCommand) {
   for (const int fd : {loop_.epoll_fd(), loop_.timer_fd()}) EXPECT_EQ(::fcntl(fd, F_GETFD), FD_CLOEXEC);
 }
 
+TEST_F(EventLoopTest, ATimeAtLeisureNeedsNoTimer) {
+  Pipe pipe;
+  watch(pipe, kFirst);
+  const auto begin = Clock::now();
+  EXPECT_EQ(loop_.wait(std::nullopt, begin + milliseconds(20)), std::nullopt);
+  EXPECT_GE(Clock::now() - begin, milliseconds(19));
+  EXPECT_LT(loop_.timer_fd(), 0);
+  EXPECT_EQ(loop_.wait(std::nullopt, begin), std::nullopt) << "it is over";
+  EXPECT_EQ(loop_.wait(begin + std::chrono::hours(1), Clock::now() + milliseconds(5)), std::nullopt);
+  make_ready(pipe);
+  EXPECT_EQ(loop_.wait(std::nullopt, Clock::now() + std::chrono::hours(1)), kFirst);
+}
+
 }  // namespace
 }  // namespace reapctl::sys

@@ -172,5 +172,21 @@ TEST(RecordJson, AListThatReapctlWouldNotWriteIsRefused) {
   }
 }
 
+TEST(RecordJson, NamesNobodyWhomNoRunHasStarted) {
+  core::RunRecord record = sample();
+  record.state = core::RecordState::running;
+  record.main = core::MainOnRecord{.id = {.pid = 1, .start_ticks = 2}, .pgid = 1, .sid = 1};
+  const auto main = record_codec().decode(record_codec().encode(record).text);
+  ASSERT_FALSE(main);
+  EXPECT_THAT(main.error().message(), HasSubstr("first process"));
+  record.main->id.pid = 2;
+  EXPECT_TRUE(record_codec().decode(record_codec().encode(record).text));
+  record.leftovers.push_back({.pid = 1, .start_ticks = 2});
+  EXPECT_FALSE(record_codec().decode(record_codec().encode(record).text));
+  record.leftovers.clear();
+  record.supervisor.pid = 1;  // in a container it may well be
+  EXPECT_TRUE(record_codec().decode(record_codec().encode(record).text));
+}
+
 }  // namespace
 }  // namespace reapctl::report
