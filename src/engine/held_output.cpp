@@ -135,7 +135,8 @@ void HeldOutput::replay(const GiveUp& give_up, SharedReport* shared) const {
 bool HeldOutput::has_no_room() const {
   return std::any_of(held_.begin(), held_.end(), [](const sys::UniqueFd& file) {
     struct statvfs status {};
-    return ::fstatvfs(file.get(), &status) == 0 && status.f_blocks > 0 && status.f_bavail == 0;
+    if (::fstatvfs(file.get(), &status) != 0 || status.f_blocks == 0) return false;  // in memory there is no limit
+    return (::geteuid() == 0 ? status.f_bfree : status.f_bavail) == 0;
   });
 }
 

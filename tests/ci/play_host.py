@@ -27,8 +27,9 @@ except ImportError:
     print("skipped: python3-yaml is not installed")
     sys.exit(SKIPPED)
 
-# The build of every job: a server in a session of its own, another that hears no signal but SIGKILL, and no end.
+# The build of every job: a server in a session of its own, another that hears no signal but SIGKILL, and no end. Or a failure.
 MAKE = """#!/bin/sh
+[ -z "$PLAY_FAILURE" ] || exit "$PLAY_FAILURE"
 setsid sleep 5000 &
 setsid sh -c 'trap "" INT TERM; sleep 5000 & : > "$PLAY/up"; wait; wait' &
 wait
@@ -117,7 +118,7 @@ class Jenkins(Host):
 def github():
     action = yaml.safe_load((PACKAGING / "github/action.yml").read_text())
     inputs = {name: each.get("default") for name, each in action["inputs"].items()}
-    inputs["run"] = "make test"
+    inputs["run"] = "make test | cat"
     inputs["options"] = "--no-new-privs --leftovers stop"
     steps = []
     for step in action["runs"]["steps"]:
@@ -243,7 +244,9 @@ class Play:
         self.environment = {**{name: value for name, value in os.environ.items() if not name.startswith(("REAPCTL_OPT", "GITHUB", "CI"))},
                             **known, "PLAY": str(self.directory), "PATH": f"{self.directory}/bin:{os.environ['PATH']}",
                             "TMPDIR": str(self.directory / "tmp"), "REAPCTL_REGISTRY": str(self.directory / "registry"),
-                            "GITHUB_STEP_SUMMARY": str(self.directory / "summary")}
+                            "GITHUB_STEP_SUMMARY": str(self.directory / "summary"),
+                            # A user's patience with his build; what bounds it is the --stop-timeout in the file.
+                            "REAPCTL_OPT_LADDER": "INT/TERM:60s,KILL"}
 
     def check(self, condition, message):
         if not condition:
@@ -256,6 +259,12 @@ class Play:
         if shutil.which("shellcheck"):
             subprocess.run(["shellcheck", path], check=True)
         return self.host.command(shell, path)
+
+    def fail(self):
+        """The status of the last step when the build fails."""
+        environment = {**self.environment, **self.steps[-1][1], "PLAY_FAILURE": "3"}
+        return subprocess.run(self.script(len(self.steps) - 1), env=environment, timeout=60, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
 
     def run_steps(self):
         """All steps but the last one, then the last one, which goes on. What the others have said, and the last one."""
@@ -293,13 +302,15 @@ class Play:
         return took
 
     def play(self):
+        status = self.fail()
+        self.check(status == 3, f"a build that fails with 3 ends with {status}")
         left = self.leave_something()
         said, job = self.run_steps()
         self.await_build()
         self.check(not left & alive(self.mark), "what the earlier job has left is still there")
         took = self.cancel(job)
         text = (said + job.output).decode()
-        self.check("nothing left" in text, f"no report: {text}")
+        self.check("the time for stopping was over" in text and "nothing left" in text, f"no report, or another one: {text}")
         if self.name == "github":
             self.check("::warning title=reapctl sweep::Killed" in text, f"no annotation: {text}")
             self.check("reapctl sweep" in (self.directory / "summary").read_text(), "no summary of the step")

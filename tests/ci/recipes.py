@@ -17,11 +17,13 @@ import time
 REAPCTL = os.path.abspath(sys.argv[1])
 README = pathlib.Path(sys.argv[2]).read_text()
 
-# Says that it is there, and answers line by line; with a child in a session of its own that is never told to end.
+# Says that it is there, and answers line by line; with a child in a session of its own that is never told to end. A stubborn one
+# does not take the end of its input for its own.
 STDIO_SERVER = """#!/bin/sh
 setsid sleep 5000 </dev/null >/dev/null 2>&1 &
 echo ready
 while read -r line; do echo "answer to $line"; done
+[ -z "$STUBBORN" ] || sleep 5000
 """
 
 
@@ -206,6 +208,7 @@ def death_of_the_program(kitchen):
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
+        kitchen.environment["STUBBORN"] = "1"
         server = popen(kitchen)
         os.write(writer, b"%d" % server.pid)
         signal.pause()

@@ -55,6 +55,9 @@ TEST(QuietOnSuccess, EachOutputGoesWhereItWouldHaveGone) {
   const Outcome outcome = run(quiet({}, sh("echo one; echo two >&2; exit 3")));
   EXPECT_EQ(outcome.out, "one\n");
   EXPECT_THAT(outcome.err, HasSubstr("--- stderr, 4 bytes ---\ntwo\n"));
+  const Outcome silent = run(quiet({}, sh("exit 3")));
+  EXPECT_EQ(silent.out, "");
+  EXPECT_EQ(silent.err.find("---"), std::string::npos) << "no label above nothing: " << silent.err;
 }
 
 TEST(QuietOnSuccess, AStopATimeoutAndWhatWasNotStartedAreFailures) {
@@ -196,6 +199,11 @@ TEST(QuietOnSuccess, AFullDiskIsSaidForTheCommandMayHaveBeenRefused) {
       EXPECT_THAT(outcome.err, said);
     }
   }
+}
+
+TEST(QuietOnSuccess, WhoOpensItAnewToAppendOverwritesNobody) {
+  const Outcome outcome = run(quiet({}, sh("echo one; echo two >>/dev/stdout; echo three; exit 3")));
+  EXPECT_EQ(outcome.out, "one\ntwo\nthree\n");
 }
 
 TEST(QuietOnSuccess, AReplayThatIsCutShortIsFinishedByTheOtherProcess) {

@@ -1,7 +1,7 @@
 #include "support/process.hpp"
 #include "support/reapctl.hpp"
 #include "support/sweep_fixture.hpp"
-#include "support/terminal.hpp"
+#include "support/tool.hpp"
 
 #include <csignal>
 #include <fcntl.h>
@@ -10,29 +10,18 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-/// --lock, --on-overlap and --splay: what comes before a run.
+/// --lock and --on-overlap.
 namespace reapctl::test {
 namespace {
 
 namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
-using testing::Not;
-
-/// Whether reapctl has come so far that it hears signals: nothing but that tells from outside.
-bool listens(pid_t pid) {
-  std::error_code gone;
-  for (const auto& fd : fs::directory_iterator("/proc/" + std::to_string(pid) + "/fd", gone)) {
-    if (fs::read_symlink(fd.path(), gone) == "anon_inode:[signalfd]") return true;
-  }
-  return false;
-}
 
 class Lock : public SweepFixture {
  protected:
@@ -121,6 +110,17 @@ TEST_F(Lock, KillStopsTheHolderByItsOwnLadderThroughItsOwnReapctl) {
   EXPECT_EQ(holder->wait().code(), 3);
 }
 
+TEST_F(Lock, KillReachesAHolderWhoseReapctlIsStopped) {
+  for (const bool supervisor : {true, false}) {
+    const auto holder = hold();
+    send_signal(supervisor ? supervisor_of(main_) : holder->pid(), SIGSTOP);
+    EXPECT_EQ(contend({}).report["result"], "overlap") << "it has the lock all the same";
+    EXPECT_EQ(contend({"--on-overlap", "kill"}).out, "ran\n");
+    EXPECT_FALSE(is_alive(main_));
+    (void)holder->wait();
+  }
+}
+
 TEST_F(Lock, AHolderThatNoSignalStopsIsNotKilledAndNothingRuns) {
   const auto holder = hold({}, {"--stop-on", "none"});
   const Outcome outcome = contend({"--on-overlap", "kill"});
@@ -150,6 +150,18 @@ TEST_F(Lock, IsFreeOnlyWhenTheWholeTreeIsGoneWhateverKilledItsReapctl) {
   EXPECT_FALSE(is_alive(deaf));
   EXPECT_TRUE(nothing_on_record());
   EXPECT_TRUE(fs::is_empty(base_)) << "its directory too";
+}
+
+TEST_F(Lock, IsHeldWhileLeftoversOfTheCommandAreBeingStopped) {
+  const auto holder = hold({"on=USR1:exit=0", "fork", "[", "setsid", "ignore=INT,TERM", "ready=deaf", "]"},
+                           {"--ladder", "INT:60s,KILL"}, {"deaf"});
+  holder->send(SIGUSR1);
+  EXPECT_TRUE(await([&] { return !is_alive(main_); }));
+  const Outcome outcome = contend({});
+  EXPECT_EQ(outcome.report["result"], "overlap");
+  send_signal(processes_.at("deaf").pid, SIGKILL);
+  EXPECT_EQ(holder->wait().code(), 0);
+  EXPECT_EQ(contend({}).out, "ran\n");
 }
 
 TEST_F(Lock, OneReapctlOfTheTwoHoldsItAsWell) {
@@ -203,27 +215,30 @@ TEST_F(Lock, CanNotBeHadWithoutARegistryOrARecordAndThenNothingRuns) {
   EXPECT_EQ(none.out, "");
   EXPECT_THAT(none.err, HasSubstr("--lock: cannot use " + registry_ + " as a registry"));
   fs::remove(registry_);
-  // No file can grow, as on a full disk: neither can the lock be signed nor a record be made.
-  const Outcome full = contend({}, sh("echo ran"));
-  EXPECT_EQ(full.out, "ran\n");
-  int err[2];  // a file could not take it
-  ASSERT_EQ(::pipe2(err, O_CLOEXEC), 0);
-  Launch launch{.args = {"run", "--report", "none", "--lock", "backup", "--", "echo", "ran"},
-                .wrapper = {"prlimit", "--fsize=0"},
-                .env = environment_,
-                .stderr_fd = err[1],
-                .ignored = {SIGXFSZ},
-                .leaves_processes = true};
-  fs::remove(registry_ + "/locks/backup");
-  const Outcome without_record = run(std::move(launch));
-  EXPECT_EQ(without_record.code(), 125);
-  EXPECT_EQ(without_record.out, "");
-  ::close(err[1]);
-  char message[4096];
-  const ssize_t length = ::read(err[0], message, sizeof message);
-  ::close(err[0]);
-  ASSERT_GT(length, 0);
-  EXPECT_THAT(std::string(message, static_cast<std::size_t>(length)), HasSubstr("--lock"));
+  EXPECT_EQ(contend({}, sh("echo ran")).out, "ran\n");
+  // As on a full disk no file can grow: the lock cannot be signed, or it can and no record be made.
+  for (const auto& [limit, why] :
+       {std::pair{"--fsize=0", "/locks/backup: "}, std::pair{"--fsize=17", "not on record"}}) {
+    int err[2];  // a file could not take it
+    ASSERT_EQ(::pipe2(err, O_CLOEXEC), 0);
+    Launch launch{.args = {"run", "--report", "none", "--lock", "backup", "--", "echo", "ran"},
+                  .wrapper = {"prlimit", limit},
+                  .env = environment_,
+                  .stderr_fd = err[1],
+                  .ignored = {SIGXFSZ},
+                  .leaves_processes = true};
+    fs::remove(registry_ + "/locks/backup");
+    const Outcome refused = run(std::move(launch));
+    EXPECT_EQ(refused.code(), 125) << limit;
+    EXPECT_EQ(refused.out, "");
+    ::close(err[1]);
+    char message[4096];
+    const ssize_t length = ::read(err[0], message, sizeof message);
+    ::close(err[0]);
+    ASSERT_GT(length, 0);
+    EXPECT_THAT(std::string(message, static_cast<std::size_t>(length)),
+                AllOf(HasSubstr("run: --lock: "), HasSubstr(why)));
+  }
 }
 
 TEST_F(Lock, AFormerHolderWhoseRecordCannotBeReadKeepsItLocked) {
@@ -268,68 +283,38 @@ TEST_F(Lock, AStopWhileTheFormerHolderIsFinishedIsAnsweredAtOnce) {
   EXPECT_EQ(sweep({"--ladder", "KILL"})["summary"]["killed"], 1);
 }
 
-TEST(Splay, AStopDuringItExitsAtOnceAndNothingWasMadeYet) {
-  TempDir directory;
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
-    Launch launch =
-        run_of({"--splay", "3650d", "--lock", "x", "-t", "1ms", "--workdir-base", directory / "."}, {"echo", "ran"});
-    Reapctl reapctl(std::move(launch));
-    EXPECT_TRUE(await([&] { return listens(reapctl.pid()); }));
-    EXPECT_TRUE(fs::is_empty(directory.path()));
-    reapctl.send(signal);
-    const Outcome outcome = reapctl.wait();
-    EXPECT_EQ(outcome.code(), 128 + signal);
-    EXPECT_EQ(outcome.out, "");
-    EXPECT_EQ(outcome.report["result"], "stopped") << "no timeout, which counts from the start of the command";
-    EXPECT_TRUE(outcome.report["exit"].is_null());
+TEST_F(Lock, ASurvivorKeepsItLockedWhoeverAsks) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to make a set-uid program";
+  const Args nobody{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"};
+  Args probe = nobody;
+  probe.insert(probe.end(), {reapctl_path(), "--version"});
+  if (quiet_status(probe) != 0) GTEST_SKIP() << "no setpriv, or another user can't get at the build directory";
+  for (const fs::path& path : {directory_.path(), fs::path(roster_.path()).parent_path(), fs::path(roster_.path())}) {
+    fs::permissions(path, fs::perms::all);
   }
-}
-
-TEST(Splay, IsOverWhenItIsDue) {
-  // The name decides: one whose part of the second is neither nothing nor all of it.
-  const Outcome outcome = run(run_of({"--splay", "200ms", "--name", "any"}, {"echo", "ran"}));
-  EXPECT_EQ(outcome.out, "ran\n");
-  const Outcome again = run(run_of({"--splay", "200ms", "--name", "any"}, {"echo", "ran"}));
-  const auto waited = [](const Outcome& each) {
-    return each.report["duration_ms"].get<int>() - each.report["main"]["duration_ms"].get<int>();
+  const std::string copy = directory_ / "set-uid";
+  fs::copy_file(misbehave_path(), copy);
+  fs::permissions(copy, fs::perms::set_uid | fs::perms::owner_all | fs::perms::group_exec | fs::perms::others_exec);
+  const auto launch = [&](Args command) {
+    Args args{"run",  "--contain", "subreaper",     "--no-workdir", "--report-format",
+              "text", "--ladder",  "INT:50ms,KILL", "--lock",       "x",
+              "--"};
+    args.insert(args.end(), command.begin(), command.end());
+    return Launch{.args = args, .wrapper = nobody, .env = environment_, .cwd = "/", .leaves_processes = true};
   };
-  EXPECT_LT(std::abs(waited(outcome) - waited(again)), 150) << "the same part";
-  int all = 0;
-  for (int name = 0; name < 10; ++name) {
-    all += waited(run(run_of({"--splay", "100ms", "--name", std::to_string(name)}, {"true"})));
-  }
-  EXPECT_GT(all, 50) << "ten parts of 100 ms each that together are next to nothing";
-}
-
-TEST(Splay, TheDeathOfTheParentEndsItToo) {
-  Launch launch = run_of({"--splay", "3650d", "--die-with", "parent"}, {"echo", "ran"});
-  launch.wrapper = {"sh", "-c", "\"$@\"; :", "sh"};
-  Reapctl shell(std::move(launch));
-  pid_t reapctl = 0;
-  EXPECT_TRUE(await([&] {
-    const auto children = children_of(shell.pid());
-    reapctl = children.empty() ? 0 : children.front();
-    return reapctl != 0 && listens(reapctl);
-  }));
-  shell.send(SIGKILL);
-  EXPECT_TRUE(await_end(reapctl));
-  ::waitpid(reapctl, nullptr, 0);
-  const Outcome outcome = shell.wait();
-  EXPECT_EQ(outcome.report["stop"]["cause"], "die-with");
-  EXPECT_EQ(outcome.report["exit_code"], 125);
-}
-
-TEST(Splay, OnATerminalControlCEndsItLikeAnyCommand) {
-  Shell shell(Shell::Kind::bash);
-  shell.type(reapctl_path() + " run --report none --splay 3650d -- echo ran; echo never\n");
-  EXPECT_TRUE(await([&] { return shell.foreground() != shell.pid(); }));
-  const pid_t group = shell.foreground();
-  EXPECT_TRUE(await([&] { return listens(group); }));
-  shell.type("\x03");
-  shell.expect("READY> ");
-  shell.type("echo status=$?\n");
-  shell.expect("status=130");
-  EXPECT_THAT(shell.screen(), Not(HasSubstr("\nnever")));
+  // Nobody may not signal a process whose real and saved uid are root's, kill(2).
+  Reapctl holder(launch({copy, "--ready", roster_.path(), "become-effective-user", "ready=main"}));
+  const Process main = roster_.await_roles({"main"}).at("main");
+  holder.send(SIGTERM);
+  EXPECT_EQ(holder.wait().code(), 125);
+  const Outcome refused = run(launch({"echo", "ran"}));
+  EXPECT_EQ(refused.code(), 125);
+  EXPECT_EQ(refused.out, "");
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("run: --lock: its former holder, run "), HasSubstr("is not gone")));
+  send_signal(main.pid, SIGKILL);
+  EXPECT_TRUE(await_end(main.pid));
+  (void)kill_leftovers({});
+  EXPECT_EQ(run(launch({"echo", "ran"})).out, "ran\n");
 }
 
 }  // namespace

@@ -368,6 +368,8 @@ TEST_F(Sweep, GithubGetsOneEscapedWarningAndASummary) {
   auto run = start("main", {}, {"--name", "50%<b>"});
   orphan(*run, roster_.next());
   environment_["GITHUB_STEP_SUMMARY"] = directory_ / "summary";
+  EXPECT_THAT(reapctl({"sweep", "-n", "--format", "github"}).out, HasSubstr("Would kill 1 process"));
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "summary")) << "a dry run changes nothing";
   const Outcome outcome = reapctl({"sweep", "--format", "github", "--ladder", "KILL"});
   EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 1) << outcome.out;
   EXPECT_THAT(outcome.out, testing::StartsWith("::warning title=reapctl sweep::Killed 1 process"));

@@ -1,12 +1,16 @@
 #include "support/process.hpp"
 #include "support/reapctl.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
+#include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
 #include <string>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -109,6 +113,82 @@ TEST(Tail, ASlowReaderHoldsUpNeitherTheCommandNorLosesAnything) {
   EXPECT_THAT(outcome.report["warnings"], IsEmpty());
 }
 
+/// The largest of what `size` tells in many looks after it has come to `least`.
+template <class Size>
+std::int64_t largest(const Size& size, std::int64_t least) {
+  std::int64_t seen = 0;
+  int looks = 0;
+  EXPECT_TRUE(await([&] {
+    seen = std::max(seen, size());
+    return seen >= least && ++looks > 100;
+  }));
+  return seen;
+}
+
+std::int64_t spool_of(const Reapctl& reapctl) {
+  std::int64_t size = 0;
+  std::error_code gone;
+  for (const auto& fd : std::filesystem::directory_iterator("/proc/" + std::to_string(reapctl.pid()) + "/fd", gone)) {
+    struct stat status {};
+    if (::stat(fd.path().c_str(), &status) == 0 && S_ISREG(status.st_mode)) size += status.st_size;
+  }
+  return size;
+}
+
+std::int64_t memory_of(const Reapctl& reapctl) {
+  const std::string text = read_file("/proc/" + std::to_string(reapctl.pid()) + "/statm");  // all, resident, …; proc(5)
+  return std::atoll(text.c_str() + text.find(' ')) * ::sysconf(_SC_PAGESIZE);
+}
+
+TEST(Tail, ACommandIsOnlySoFarAheadOfAReaderWhoNeverReads) {
+  constexpr std::int64_t kSpool = 64 << 20;
+  constexpr std::int64_t kMemory = 32 << 20;
+  for (const bool with_spool : {true, false}) {
+    Ends out;
+    Launch launch = run_of({"--no-guard", "--no-workdir", "--tail", "8"}, {"yes"});
+    launch.stdout_fd = out.writer;
+    if (!with_spool) launch.env["TMPDIR"] = "/proc/self";
+    Reapctl reapctl(std::move(launch));
+    if (with_spool) {
+      EXPECT_LT(largest([&] { return spool_of(reapctl); }, kSpool), kSpool + (1 << 20));
+    }
+    EXPECT_LT(largest([&] { return memory_of(reapctl); }, 1), kMemory);
+    reapctl.send(SIGTERM);
+    out.close_reader();
+    EXPECT_EQ(reapctl.wait().report["result"], "stopped");
+  }
+}
+
+TEST(Tail, WhatIsStillInThePipeWhenTheCommandEndsIsNotLost) {
+  constexpr std::size_t kMany = 1 << 20;
+  Roster roster;
+  Gate gate;
+  const std::string python =
+      "import fcntl, os; fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20); os.write(1, b'x' * (1 << 20))";
+  Reapctl reapctl(run_of({"--no-guard", "--tail", "8"},
+                         sh(misbehave_path() + " --ready " + roster.path() + " ready=main await=" + gate.path() +
+                            " exit=0; exec python3 -c \"" + python + "\"")));
+  (void)roster.await_roles({"main"});
+  const auto command = children_of(reapctl.pid());
+  ASSERT_EQ(command.size(), 1U);
+  reapctl.send(SIGSTOP);
+  gate.open();
+  EXPECT_TRUE(await([&] { return read_stat(command.front()).value_or(ProcStat{}).state == 'Z'; }));
+  reapctl.send(SIGCONT);
+  const Outcome outcome = reapctl.wait();
+  EXPECT_EQ(outcome.code(), 0) << outcome.err;
+  EXPECT_EQ(outcome.out.size(), kMany);
+  EXPECT_EQ(outcome.report["output"]["stdout_bytes"], kMany);
+}
+
+TEST(Tail, WhatTheCallerHasOpenStaysAsItIs) {
+  Ends out;
+  Launch launch = run_of({"--tail", "8"}, {"echo", "ran"});
+  launch.stdout_fd = out.writer;
+  EXPECT_EQ(run(std::move(launch)).code(), 0);
+  EXPECT_EQ(::fcntl(out.writer, F_GETFL) & O_NONBLOCK, 0) << "others may have it open too";
+}
+
 TEST(Tail, AReaderWhoNeverReadsDoesNotHoldUpTheExitForLong) {
   Ends out;
   TempDir directory;
@@ -123,8 +203,19 @@ TEST(Tail, AReaderWhoNeverReadsDoesNotHoldUpTheExitForLong) {
     return children_of(reapctl.pid()).empty() || std::chrono::steady_clock::now() - asked > std::chrono::seconds(1);
   }));
   reapctl.send(SIGTERM);  // once more: it ends the wait for the reader
+  const auto asked_again = std::chrono::steady_clock::now();
   const Outcome outcome = reapctl.wait();
+  EXPECT_LT(std::chrono::steady_clock::now() - asked_again, std::chrono::seconds(4)) << "not the five of the patience";
   EXPECT_EQ(outcome.report["result"], "stopped");
+  EXPECT_THAT(outcome.report["warnings"].dump(), HasSubstr("nobody read them"));
+}
+
+TEST(Tail, AReaderWhoNeverReadsLosesTheRestInTheEnd) {
+  Ends out;
+  Launch launch = run_of({"--tail", "8"}, {"seq", "1", "100000"});
+  launch.stdout_fd = out.writer;
+  const Outcome outcome = run(std::move(launch));  // which has more patience than reapctl
+  EXPECT_EQ(outcome.code(), 0);
   EXPECT_THAT(outcome.report["warnings"].dump(), HasSubstr("nobody read them"));
 }
 

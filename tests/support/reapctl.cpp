@@ -258,6 +258,14 @@ pid_t front_of(const Process& main) {
   return is_reapctl(above) ? above : supervisor;
 }
 
+bool listens(pid_t reapctl) {
+  std::error_code gone;
+  for (const auto& fd : std::filesystem::directory_iterator("/proc/" + std::to_string(reapctl) + "/fd", gone)) {
+    if (std::filesystem::read_symlink(fd.path(), gone) == "anon_inode:[signalfd]") return true;
+  }
+  return false;
+}
+
 Outcome run(Launch launch) {
   return Reapctl(std::move(launch)).wait();
 }

@@ -101,6 +101,9 @@ class Reapctl {
 [[nodiscard]] pid_t supervisor_of(const Process& main);
 [[nodiscard]] pid_t front_of(const Process& main);
 
+/// Whether it has come so far that it hears signals: nothing but its descriptors tells from outside.
+[[nodiscard]] bool listens(pid_t reapctl);
+
 /// Starts and waits.
 Outcome run(Launch launch);
 
