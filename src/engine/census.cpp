@@ -7,6 +7,7 @@
 #include <string_view>
 #include <unistd.h>
 #include <unordered_map>
+#include <utility>
 
 namespace reapctl::engine {
 namespace {
@@ -38,7 +39,10 @@ std::string run_of_lock(std::string_view target) {
 
 ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks) {
   proc::Listing listing = proc.all();
-  ProcessCensus census{.processes = {}, .complete = listing.complete && !hides_processes(proc)};
+  ProcessCensus census{.processes = {},
+                       .complete = listing.complete && !hides_processes(proc),
+                       .failure = std::move(listing.failure),
+                       .unsure_cgroups = {}};
   census.processes.reserve(listing.processes.size());
   for (core::ProcessStat& stat : listing.processes) {
     core::ProcessFacts facts{.stat = std::move(stat), .cookies = {}, .cgroups = {}, .uid = {}};
@@ -49,6 +53,7 @@ ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks) {
         facts.cookies = cookies_in(*text);
       } else if (!proc::is_gone(text.error())) {
         facts.environ_readable = false;
+        if (!proc::is_forbidden(text.error()) && census.failure.empty()) census.failure = text.error().message();
         if (const auto status = proc.status(pid)) facts.uid = status->effective_uid;
       }
     }
@@ -62,7 +67,9 @@ void note_cgroups(ProcessCensus& census, const std::vector<core::OwningRun>& run
   for (const core::OwningRun& run : runs) {
     const auto cgroup = RunCgroup::open_recorded(run.record);
     if (!cgroup) continue;  // it has none, or it is gone, or cannot be seen from here: there are other marks
-    for (const pid_t pid : cgroup->members()) runs_of_pid[pid].push_back(run.record.run_id);
+    const RunCgroup::Look look = cgroup->look();
+    if (!look.complete) census.unsure_cgroups.insert(run.record.run_id);
+    for (const pid_t pid : look.members) runs_of_pid[pid].push_back(run.record.run_id);
   }
   if (runs_of_pid.empty()) return;
   for (core::ProcessFacts& process : census.processes) {

@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -44,7 +45,10 @@ class Sweeper {
   void clean_up();
   void clean_up(SweepTarget& target);
   [[nodiscard]] bool is_left_running(const SweepTarget& target) const;
-  void skip_released(const SweepTarget& target);
+  [[nodiscard]] bool waits_for_inner(const SweepTarget& target) const;
+  [[nodiscard]] bool warn(std::string warning);
+  [[nodiscard]] std::vector<std::size_t> targets_around(std::size_t run) const;
+  void skip(const SweepTarget& target, std::string verdict, std::string reason);
   [[nodiscard]] LeftoverScope scope_of(const RunCase& run) const;
   [[nodiscard]] std::vector<core::RemoveOnRecord> paths_of_others() const;
   void describe_targets();
@@ -59,6 +63,7 @@ class Sweeper {
   std::optional<SweepObserver> observer_;
   core::SweepReport report_;
   core::TimePoint began_at_;
+  std::string survey_failure_;  ///< of the last look: why nobody can tell who is there
   std::map<core::ProcessId, std::size_t> victim_of_process_;  ///< index in the report
   std::map<core::ProcessId, std::size_t> unknown_of_process_;
 };
