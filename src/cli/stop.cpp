@@ -71,9 +71,9 @@ std::vector<std::size_t> runs_to_stop(const Invocation& invocation, const engine
   return wanted;
 }
 
-/// Who is still alive of a run that should have gone.
-std::string who_is_left(const GivenOptions& given, const std::string& run_id) {
-  std::string text;
+/// Who is still alive of a run that should have gone, a line each.
+std::vector<std::string> who_is_left(const GivenOptions& given, const std::string& run_id) {
+  std::vector<std::string> lines;
   const core::RunList list = list_runs(given);
   for (const core::ListedRun& run : list.runs) {
     if (run.run_id != run_id || !run.record) continue;
@@ -83,12 +83,12 @@ std::string who_is_left(const GivenOptions& given, const std::string& run_id) {
       // Its reapctl waits for the others, unless it cannot run at all.
       const bool waits = process.state != 'T' && process.state != 'D';
       if (is_reapctl && waits && run.processes.size() > 1) continue;
-      text += "\n  held up by " + std::to_string(process.pid) + " " +
-              report::process_label(process, core::ArgsShown::redacted) + ", state " + process.state;
-      if (!process.wchan.empty()) text += " in " + process.wchan;
+      lines.push_back("held up by " + std::to_string(process.pid) + " " +
+                      report::process_label(process, core::ArgsShown::redacted) + ", state " + process.state);
+      if (!process.wchan.empty()) lines.back() += " in " + process.wchan;
     }
   }
-  return text;
+  return lines;
 }
 
 /// When to wait no longer: each ladder is bounded, but whoever runs it may be frozen, or his disk be gone.
@@ -201,7 +201,8 @@ int stop(const Invocation& invocation) {
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (results[i].gone) continue;
     const std::string& id = cases.cases[wanted[i]].entry.run_id;
-    say_error("stop: run " + id + " is not gone: " + results[i].reason + who_is_left(invocation.given, id));
+    say_error("stop: run " + id + " is not gone: " + results[i].reason);
+    for (const std::string& line : who_is_left(invocation.given, id)) say_as_it_is("stop: " + line);
     status = core::kExitNotGone;
   }
   if (complaint.empty()) return status;

@@ -31,7 +31,7 @@ int refuse(const std::string& why) {
 }
 
 /// A child may take twice what the plan allows, for killing and for deleting, and a moment more.
-constexpr core::Millis kChildMargin{15000};
+constexpr core::Millis kChildMargin{8000};
 
 template <class T>
 void append(std::vector<T>& to, std::vector<T>& from) {

@@ -41,7 +41,8 @@ std::optional<WallTime> parse_rfc3339(std::string_view text) {
   const int read =
       std::sscanf(copy.c_str(), "%4d-%2u-%2uT%2d:%2d:%2d.%3dZ", &year, &month, &day, &hour, &minute, &second, &millis);
   const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month), std::chrono::day(day)};
-  if (read != 7 || !date.ok()) return std::nullopt;
+  // The clock counts nanoseconds in 64 bits, which reach from 1677 to 2262.
+  if (read != 7 || !date.ok() || year < 1678 || year > 2261) return std::nullopt;
   const WallTime time = std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) +
                         std::chrono::seconds(second) + Millis(millis);
   // Whatever sscanf was too kind to comes out in another form.

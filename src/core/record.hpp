@@ -107,6 +107,7 @@ struct RecordCodec {
 /// somebody else may have written it.
 inline constexpr std::size_t kArgumentsOnRecord = 128;
 inline constexpr std::size_t kEnclosingOnRecord = 1024;
+inline constexpr std::size_t kLeftoversOnRecord = 1024;
 
 /// A record is no longer than this; whatever is longer is none.
 inline constexpr std::size_t kRecordLimit = std::size_t{256} << 10U;

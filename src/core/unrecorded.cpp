@@ -58,6 +58,8 @@ class Search {
     if (!has(processes_[process].cookies, id)) return;  // by its lock: it is the reapctl itself
     const auto supervisor = parent_of(process);
     if (!supervisor || has(processes_[*supervisor].cookies, id)) return;
+    // Or it was adopted: if init passed for a reapctl, everybody would be in doubt for a stray of anybody's.
+    if (processes_[*supervisor].stat.comm.find("reapctl") == std::string::npos) return;
     if (found_[*supervisor].empty()) found_[*supervisor] = id;
     const auto guard = parent_of(*supervisor);
     if (guard && !has(processes_[*guard].cookies, id) && found_[*guard].empty() &&

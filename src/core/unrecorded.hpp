@@ -12,7 +12,8 @@ namespace reapctl::core {
 /// a run, of another registry or of none, may be active all the same. Who belongs to it:
 /// - whoever carries its cookie, or holds its lock open, and is not of a run inside of it;
 /// - its reapctl, which carries the cookies of the enclosing runs only: the parent of such a process, without its
-///   cookie, and that one's parent if it is of the same name (the guard, whose fork the supervisor is);
+///   cookie and called reapctl (it may as well be who has adopted an orphan), and that one's parent if it is of the
+///   same name (the guard, whose fork the supervisor is);
 /// - the descendants of these.
 /// `owners` are those of attribute().
 [[nodiscard]] std::vector<std::string> unrecorded_runs(const std::vector<OwningRun>& runs,

@@ -14,6 +14,7 @@ std::string protection(const ProcessStat& process, const Sweeper& sweeper) {
   if (process.id.pid == sweeper.pid || sweeper.ancestors.contains(process.id.pid)) {
     return "the sweep itself runs below it";
   }
+  if (process.id.pid == 1) return "everybody else would die with it";
   if (process.pgid == sweeper.pgid) return "in the process group of the sweep itself";
   return {};
 }
@@ -69,7 +70,8 @@ std::string doubt_about(const std::string& unrecorded_run) {
   return "it belongs to run " + unrecorded_run + " too, which is not on record here and may be active";
 }
 
-/// Goes from what was matched down to the last descendant.
+/// Goes from what was matched down to the last descendant, but not below the ancestors of the sweep: else a port that
+/// init holds for somebody (socket activation) would cost everybody his life.
 class MatchSelection {
  public:
   MatchSelection(const std::vector<OwningRun>& runs, const Matches& matches, const std::vector<ProcessFacts>& processes,
@@ -105,7 +107,7 @@ class MatchSelection {
 
   void judge(std::size_t process, std::vector<std::string> identified_by) {
     if (!seen_.insert(process).second) return;
-    queue_.push_back(process);
+    if (protection(processes_[process].stat, sweeper_).empty()) queue_.push_back(process);
     if (!is_alive(processes_[process].stat) || leave_alone(process)) return;
     std::optional<std::size_t> run;
     if (owners_[process]) run = owners_[process]->run;
@@ -149,8 +151,8 @@ bool is_alive(const ProcessStat& process) {
 }
 
 Selection select_of_runs(const std::vector<OwningRun>& runs, const std::set<std::size_t>& targets,
-                         const std::vector<ProcessFacts>& processes, const std::vector<std::optional<Owner>>& owners,
-                         const Sweeper& sweeper) {
+                         const std::set<std::size_t>& released, const std::vector<ProcessFacts>& processes,
+                         const std::vector<std::optional<Owner>>& owners, const Sweeper& sweeper) {
   const auto unrecorded = unrecorded_runs(runs, processes, owners);
   const Sessions sessions(processes, owners);
   Selection selection;
@@ -162,6 +164,9 @@ Selection select_of_runs(const std::vector<OwningRun>& runs, const std::set<std:
       if (auto possible = possible_runs(runs, targets, process, sessions); !possible.empty()) {
         selection.unknown.push_back(
             {.process = i, .runs = std::move(possible), .reason = "its environment cannot be read"});
+      }
+      if (auto possible = possible_runs(runs, released, process, sessions); !possible.empty()) {
+        selection.released.push_back({.process = i, .runs = std::move(possible), .reason = {}});
       }
       continue;
     }

@@ -33,12 +33,15 @@ struct Unjudged {
 
 struct Selection {
   std::vector<Victim> victims;
-  std::vector<Unjudged> unknown;  ///< could be what is to be swept: nobody can tell
-  std::vector<Unjudged> spared;   ///< found by --match-*, and certainly not to be swept
+  std::vector<Unjudged> unknown;   ///< could be what is to be swept: nobody can tell
+  std::vector<Unjudged> spared;    ///< found by --match-*, and certainly not to be swept
+  std::vector<Unjudged> released;  ///< could be of a released run: no victim in any case, but the run may be alive
 };
 
-/// What a sweep of runs is for: all living processes whose owner is one of `targets`.
+/// What a sweep of runs is for: all living processes whose owner is one of `targets`. Of the `released` runs nobody is
+/// a victim.
 [[nodiscard]] Selection select_of_runs(const std::vector<OwningRun>& runs, const std::set<std::size_t>& targets,
+                                       const std::set<std::size_t>& released,
                                        const std::vector<ProcessFacts>& processes,
                                        const std::vector<std::optional<Owner>>& owners, const Sweeper& sweeper);
 

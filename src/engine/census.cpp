@@ -7,6 +7,7 @@
 #include <string_view>
 #include <unistd.h>
 #include <unordered_map>
+#include <utility>
 
 namespace reapctl::engine {
 namespace {
@@ -55,31 +56,40 @@ void EnvironmentMemory::remember(const core::ProcessStat& process, const std::ve
 
 namespace {
 
-void look_into(const proc::ProcFs& proc, core::ProcessFacts& process, EnvironmentMemory& memory) {
+/// Returns why its environment could not be read, when that is no matter of rights.
+std::string look_into(const proc::ProcFs& proc, core::ProcessFacts& process, EnvironmentMemory& memory) {
   if (const auto* cookies = memory.find(process.stat)) {
     process.cookies = *cookies;
-    return;
+    return {};
   }
   const pid_t pid = process.stat.id.pid;
   const auto text = proc.environment(pid);
   if (text) {
     process.cookies = cookies_in(*text);
     memory.remember(process.stat, process.cookies);
-  } else if (!proc::is_gone(text.error())) {
-    process.environ_readable = false;
-    if (const auto status = proc.status(pid)) process.uid = status->effective_uid;
+    return {};
   }
+  if (proc::is_gone(text.error())) return {};
+  process.environ_readable = false;
+  if (const auto status = proc.status(pid)) process.uid = status->effective_uid;
+  return proc::is_forbidden(text.error()) ? std::string() : text.error().message();
 }
 
 }  // namespace
 
 ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks, EnvironmentMemory& memory) {
   proc::Listing listing = proc.all();
-  ProcessCensus census{.processes = {}, .complete = listing.complete && !hides_processes(proc)};
+  ProcessCensus census{.processes = {},
+                       .complete = listing.complete && !hides_processes(proc),
+                       .failure = std::move(listing.failure),
+                       .unsure_cgroups = {}};
   census.processes.reserve(listing.processes.size());
   for (core::ProcessStat& stat : listing.processes) {
     core::ProcessFacts facts{.stat = std::move(stat), .cookies = {}, .cgroups = {}, .uid = {}};
-    if (facts.stat.id.start_ticks >= since_ticks && core::is_alive(facts.stat)) look_into(proc, facts, memory);
+    if (facts.stat.id.start_ticks >= since_ticks && core::is_alive(facts.stat)) {
+      const std::string failure = look_into(proc, facts, memory);
+      if (census.failure.empty()) census.failure = failure;
+    }
     census.processes.push_back(std::move(facts));
   }
   return census;
@@ -90,7 +100,9 @@ void note_cgroups(ProcessCensus& census, const std::vector<core::OwningRun>& run
   for (const core::OwningRun& run : runs) {
     const auto cgroup = RunCgroup::open_recorded(run.record);
     if (!cgroup) continue;  // it has none, or it is gone, or cannot be seen from here: there are other marks
-    for (const pid_t pid : cgroup->members()) runs_of_pid[pid].push_back(run.record.run_id);
+    const RunCgroup::Look look = cgroup->look();
+    if (!look.complete) census.unsure_cgroups.insert(run.record.run_id);
+    for (const pid_t pid : look.members) runs_of_pid[pid].push_back(run.record.run_id);
   }
   if (runs_of_pid.empty()) return;
   for (core::ProcessFacts& process : census.processes) {

@@ -17,6 +17,9 @@ namespace reapctl::engine {
 struct ProcessCensus {
   std::vector<core::ProcessFacts> processes;
   bool complete = true;  ///< false: some were hidden or could not be read
+  std::string failure;   ///< why that is a failure and no matter of rights: then nobody can tell who is there
+  /// Runs in whose cgroup there may be somebody of whom no process tells.
+  std::set<std::string> unsure_cgroups;
 };
 
 /// What the environments said, for the next look: until it is exec(2)'d a process keeps what it has, so to read it
@@ -42,8 +45,9 @@ class EnvironmentMemory {
 /// `since_ticks` or later: no older process can belong to a run that was started then.
 [[nodiscard]] ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks, EnvironmentMemory& memory);
 
-/// Notes of each process in whose cgroup it is, of those of the runs that have one. To be called after the census: who
-/// has a listed pid, and is still the process of the census when it is signalled, was in that cgroup.
+/// Notes of each process in whose cgroup it is, of those of the runs that have one, and in which of these somebody may
+/// be besides. To be called after the census: who has a listed pid, and is still the process of the census when it is
+/// signalled, was in that cgroup.
 void note_cgroups(ProcessCensus& census, const std::vector<core::OwningRun>& runs);
 
 /// Looks up the users of the processes that a record of another user's tells of: it is not believed of everybody's.

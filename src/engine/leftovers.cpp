@@ -58,6 +58,19 @@ bool is_of_this_boot(const Place& place) {
   return born > std::chrono::system_clock::now().time_since_epoch() - proc::since_boot();
 }
 
+/// As why_path_stays: `place` is what was opened, so that what was looked at is what is unlinked.
+std::string why_stays(const Place& place, const core::RemoveOnRecord& path, const LeftoverScope& scope) {
+  struct stat parent {};
+  if (::fstat(place.parent.get(), &parent) != 0) return "cannot be looked at";
+  if (parent.st_dev != path.parent_device || parent.st_ino != path.parent_inode) return "is in another directory now";
+  const bool claimed = std::any_of(scope.claimed.begin(), scope.claimed.end(),
+                                   [&](const core::RemoveOnRecord& other) { return is_same_path(path, other); });
+  if (claimed) return "is named by another run, too";
+  if (sys::is_bound_socket(place.parent.get(), place.name.c_str())) return "is a socket in use";
+  if (!scope.same_boot && is_of_this_boot(place)) return "is younger than the boot that the run was of";
+  return {};
+}
+
 class LeftoverRemoval {
  public:
   using Progress = std::function<void(std::string_view line)>;
@@ -173,7 +186,7 @@ class LeftoverRemoval {
   void remove(const core::RemoveOnRecord& recorded) {
     const auto place = open_parent(recorded.path);
     if (!place) return;  // the directory is gone, and the file with it
-    if (const std::string reason = why_path_stays(recorded, scope_); !reason.empty()) {
+    if (const std::string reason = why_stays(*place, recorded, scope_); !reason.empty()) {
       remark(recorded.path + " " + reason + ": left alone");
     } else if (::unlinkat(place->parent.get(), place->name.c_str(), 0) == 0) {
       result_.items.push_back(
@@ -204,15 +217,7 @@ LeftoversRemoved remove_leftovers(const core::RunRecord& record, const LeftoverS
 
 std::string why_path_stays(const core::RemoveOnRecord& path, const LeftoverScope& scope) {
   const auto place = open_parent(path.path);
-  struct stat parent {};
-  if (!place || ::fstat(place->parent.get(), &parent) != 0) return {};
-  if (parent.st_dev != path.parent_device || parent.st_ino != path.parent_inode) return "is in another directory now";
-  const bool claimed = std::any_of(scope.claimed.begin(), scope.claimed.end(),
-                                   [&](const core::RemoveOnRecord& other) { return is_same_path(path, other); });
-  if (claimed) return "is named by another run, too";
-  if (sys::is_bound_socket(place->parent.get(), place->name.c_str())) return "is a socket in use";
-  if (!scope.same_boot && is_of_this_boot(*place)) return "is younger than the boot that the run was of";
-  return {};
+  return place ? why_stays(*place, path, scope) : std::string();
 }
 
 WorkdirSize measure_workdir(const core::RunRecord& record) {

@@ -84,7 +84,12 @@ Holds ProcessMatcher::leads_to(pid_t pid, const char* link, const std::string& w
                                std::optional<proc::FileId> file) const {
   const std::string path = std::to_string(pid) + link;
   const std::string target = proc_.link(path);
-  if (target.empty()) return Holds::unreadable;
+  if (target.empty()) {
+    // Whoever is just ending has let go of his memory first, and then of all else.
+    const auto now = proc_.stat(pid);
+    const bool is_ending = now ? now->rss_pages == 0 : proc::is_gone(now.error());
+    return is_ending ? Holds::no : Holds::unreadable;
+  }
   return as_holds(core::leads_to(target, wanted) || (file && proc_.file_behind(path) == file));
 }
 

@@ -33,6 +33,14 @@ sys::Result<uid_t> check_private(int fd, const std::string& path, std::optional<
   return status.st_uid;
 }
 
+/// Whoever looks at another's touches nothing that is mounted there: a user may have it served by a program of his
+/// (FUSE) that never answers. What is our own may be a mount.
+sys::Result<sys::UniqueFd> open_own(int parent_fd, const std::string& name) {
+  sys::UniqueFd fd(::openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.valid()) return sys::last_error("open", name);
+  return fd;
+}
+
 /// The directory of all users. Made by root; if not root's, its owner could exchange what is in it.
 sys::Result<sys::UniqueFd> open_system_place(const std::string& path, bool make) {
   if (make && ::geteuid() == 0 && ::mkdir(path.c_str(), 01777) == 0) (void)::chmod(path.c_str(), 01777);  // the umask
@@ -108,15 +116,17 @@ std::uint64_t namespace_inode(const proc::ProcFs& proc, const char* name) {
 
 sys::Result<Registry> Registry::open(int parent_fd, const std::string& name, std::string path,
                                      std::optional<uid_t> owner) {
-  sys::UniqueFd fd(::openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd.valid()) {
+  auto fd = owner ? open_own(parent_fd, name) : sys::open_subdirectory(parent_fd, name.c_str());
+  if (!fd) {
+    const int code = fd.error().code;
     // ELOOP, or ENOTDIR with O_DIRECTORY: somebody has put a link or a file there.
-    if (errno == ELOOP || errno == ENOTDIR) return refused(path, "it is no directory, or a symbolic link");
-    return sys::last_error("open", path);
+    if (code == ELOOP || code == ENOTDIR) return refused(path, "it is no directory, or a symbolic link");
+    if (code == EXDEV) return refused(path, "something is mounted on it");
+    return sys::Error{.code = code, .operation = "open", .subject = path};
   }
-  const auto checked = check_private(fd.get(), path, owner);
+  const auto checked = check_private(fd->get(), path, owner);
   if (!checked) return checked.error();
-  return Registry(std::move(path), std::move(fd), *checked);
+  return Registry(std::move(path), fd.take(), *checked);
 }
 
 sys::Result<Registry> Registry::open_for_writing(const RegistryPlaces& places, std::vector<std::string>& warnings) {
@@ -176,7 +186,8 @@ std::vector<Registry> Registry::open_of_all_users(const RegistryPlaces& places, 
   const auto take = [&](int parent_fd, const std::string& name, std::string path, const std::string& uid) {
     const auto named = parse_uid(uid);
     if (!named) return;
-    auto registry = open(parent_fd, name, std::move(path), std::nullopt);
+    const auto owner = *named == ::geteuid() ? named : std::nullopt;
+    auto registry = open(parent_fd, name, std::move(path), owner);
     // The name promises whose it is; a user who plants one in another's name gets nothing but this line.
     if (registry && registry->owner() != *named) {
       registry = refused(registry->path(), "it belongs to user " + std::to_string(registry->owner()));
@@ -224,10 +235,10 @@ bool is_run_id(std::string_view name) {
 }
 
 sys::Result<sys::UniqueFd> open_run_directory(const Registry& registry, const std::string& run_id) {
-  sys::UniqueFd fd(::openat(registry.fd(), run_id.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd.valid()) return sys::last_error("open", registry.path() + "/" + run_id);
+  auto fd = sys::open_subdirectory(registry.fd(), run_id.c_str());
+  if (!fd) return sys::Error{.code = fd.error().code, .operation = "open", .subject = registry.path() + "/" + run_id};
   struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) return sys::last_error("stat", run_id);
+  if (::fstat(fd->get(), &status) != 0) return sys::last_error("stat", run_id);
   if (status.st_uid != registry.owner()) return sys::Error{.code = EPERM, .operation = "trust", .subject = run_id};
   return fd;
 }
@@ -235,14 +246,14 @@ sys::Result<sys::UniqueFd> open_run_directory(const Registry& registry, const st
 namespace {
 
 void look_at_lock(int directory_fd, RegistryEntry& entry) {
-  const sys::UniqueFd lock(::openat(directory_fd, kLockFile, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  const auto lock = sys::open_file(directory_fd, kLockFile, O_RDONLY | O_NONBLOCK);
   struct stat status {};
-  if (!lock.valid()) {
-    entry.lock_problem =
-        errno == ELOOP ? "its lock is a symbolic link" : "cannot " + sys::last_error("open its lock").message();
-  } else if (::fstat(lock.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+  if (!lock) {
+    const sys::Error error{.code = lock.error().code, .operation = "open its lock", .subject = {}};
+    entry.lock_problem = error.code == ELOOP ? "its lock is a symbolic link" : "cannot " + error.message();
+  } else if (::fstat(lock->get(), &status) != 0 || !S_ISREG(status.st_mode)) {
     entry.lock_problem = "its lock is no regular file";
-  } else if (const auto locked = sys::is_locked(lock.get()); !locked) {
+  } else if (const auto locked = sys::is_locked(lock->get()); !locked) {
     entry.lock_problem = "cannot " + locked.error().message();
   } else {
     entry.lock = *locked ? core::LockState::held : core::LockState::free;
@@ -273,6 +284,7 @@ std::optional<RegistryEntry> read_entry(const Registry& registry, const std::str
     entry.problem = text.error().message();
     return entry;
   }
+  entry.size = text->size();
   auto record = codec.decode(*text);
   if (!record) {
     entry.problem = record.error().message();

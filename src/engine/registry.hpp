@@ -68,6 +68,7 @@ struct RegistryEntry {
   std::string path;
   uid_t owner = 0;
   std::uint64_t inode = 0;  ///< of the run's directory
+  std::size_t size = 0;     ///< of the record
   std::optional<core::RunRecord> record;
   std::string problem;  ///< why there is no record, in words; empty if there is one
   bool empty = false;   ///< there is no record.json at all: a start that was cut short, or one in progress

@@ -20,8 +20,9 @@ core::Verdict judge(const proc::ProcFs& proc, const Here& here, const RegistryEn
   return core::Verdict::unknown;
 }
 
-/// No user can make root look at more than this.
+/// No user can make root look at more than this: so many runs, or as many bytes as they have as a rule.
 constexpr std::size_t kOthersEntries = 4096;
+constexpr std::size_t kOthersBytes = kOthersEntries * 4096;
 
 /// Ids are no secret. Who gives an entry of his the id of a run of ours gets nothing by it.
 void doubt_copied_ids(RunCases& all) {
@@ -76,14 +77,17 @@ RunCases read_cases(const proc::ProcFs& proc, std::vector<Registry> registries, 
     }
     const bool own = all.registries[i].owner() == ::geteuid();
     std::size_t looked_at = 0;
+    std::size_t bytes = 0;
     for (const std::string& id : *ids) {
-      if (!own && ++looked_at > kOthersEntries) {
+      if (!own && (looked_at == kOthersEntries || bytes >= kOthersBytes)) {
         all.warnings.push_back(all.registries[i].path() + " holds " + std::to_string(ids->size()) +
-                               " runs, of which only " + std::to_string(kOthersEntries) + " were looked at");
+                               " runs, of which only " + std::to_string(looked_at) + " were looked at");
         break;
       }
+      ++looked_at;
       auto entry = read_entry(all.registries[i], id, codec);
       if (!entry) continue;
+      bytes += entry->size;
       const core::Verdict verdict = judge(proc, all.here, *entry);
       all.cases.push_back({.registry = i, .entry = *std::move(entry), .verdict = verdict, .directory = {}, .lock = {}});
     }

@@ -153,22 +153,29 @@ sys::Result<RunCgroup> RunCgroup::open_recorded(const core::RunRecord& record) {
   return RunCgroup(path, place->name, std::move(place->parent), std::move(directory), status.st_ino);
 }
 
-std::vector<pid_t> RunCgroup::members() const {
-  std::vector<pid_t> pids;
-  (void)sys::for_each_cgroup(directory_.get(), kLookLimit, [&pids](int fd) {
+RunCgroup::Look RunCgroup::look() const {
+  Look found;
+  const bool seen_all = sys::for_each_cgroup(directory_.get(), kLookLimit, [&found](int fd) {
     auto text = sys::read_control(fd, "cgroup.procs");
-    if (!text) return;  // gone, or threaded: then its processes are listed further up
+    if (!text) {
+      // Threaded: its processes are listed further up. Gone: it has none. Anything else hides some.
+      const int code = text.error().code;
+      found.complete = found.complete && (code == EOPNOTSUPP || code == ENOENT || code == ENODEV);
+      return;
+    }
     std::replace(text->begin(), text->end(), '\n', ' ');
     const std::string_view all = *text;
     for (std::size_t at = 0; at < all.size();) {
       const std::size_t end = std::min(all.find(' ', at), all.size());
       pid_t pid = 0;  // and 0 is what a process of another PID namespace is shown as
       (void)std::from_chars(all.data() + at, all.data() + end, pid);
-      if (pid > 0) pids.push_back(pid);
+      if (pid > 0) found.members.push_back(pid);
+      found.complete = found.complete && pid > 0;
       at = end + 1;
     }
   });
-  return pids;
+  found.complete = found.complete && seen_all;
+  return found;
 }
 
 bool RunCgroup::is_populated() const {

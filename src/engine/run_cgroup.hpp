@@ -51,9 +51,14 @@ class RunCgroup {
   /// What must stay open while the run lasts.
   [[nodiscard]] std::vector<int> descriptors() const { return {parent_.get(), directory_.get(), events_.get()}; }
 
-  /// The processes in it and below, as long as they are no zombies; those of another PID namespace have no pid here and
-  /// are left out. A pid may be reused as soon as this has returned.
-  [[nodiscard]] std::vector<pid_t> members() const;
+  /// The processes in it and below, as long as they are no zombies. A pid may be reused as soon as this has returned.
+  [[nodiscard]] std::vector<pid_t> members() const { return look().members; }
+
+  struct Look {
+    std::vector<pid_t> members;
+    bool complete = true;  ///< false: somebody may be in it who is not among them, for one of another PID namespace
+  };
+  [[nodiscard]] Look look() const;
 
   /// Whether anybody lives in it or below. A read that fails counts as no, for then it has gone.
   [[nodiscard]] bool is_populated() const;

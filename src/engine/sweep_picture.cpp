@@ -43,7 +43,7 @@ SweepPicture SweepObserver::look() {
   const auto& processes = picture.census.processes;
   picture.selection = plan_.match.any()
                           ? core::select_matched(owning_.runs, matches, processes, picture.owners, self_)
-                          : core::select_of_runs(owning_.runs, targets_, processes, picture.owners, self_);
+                          : core::select_of_runs(owning_.runs, targets_, released_, processes, picture.owners, self_);
   set_apart_other_namespaces(picture);
   for (const core::Victim& victim : picture.selection.victims) {
     const core::ProcessId& id = processes[victim.process].stat.id;
@@ -60,6 +60,9 @@ SweepPicture SweepObserver::look() {
 /// A cgroup is killed as a whole only if nobody in it is to be spared: not this sweep, not an active run inside.
 void SweepObserver::find_cgroups_to_kill(const SweepPicture& picture) {
   cgroups_to_kill_ = targets_;
+  std::erase_if(cgroups_to_kill_, [&](std::size_t run) {
+    return picture.census.unsure_cgroups.contains(owning_.runs[run].record.run_id);
+  });
   std::set<std::size_t> victims;
   for (const core::Victim& victim : picture.selection.victims) victims.insert(victim.process);
   for (std::size_t i = 0; i < picture.census.processes.size(); ++i) {

@@ -212,6 +212,7 @@ bool TargetChoice::claim_or_wait(RunCase& run) {
           return true;
         }
         skip(run, run.record() ? "it has changed meanwhile" : run.entry.problem);
+        if (run.verdict == core::Verdict::unknown) report_.incomplete = true;
         run.lock.reset();
         return false;
       case Claim::busy: break;

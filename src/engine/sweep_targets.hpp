@@ -15,6 +15,8 @@ struct SweepTarget {
   std::size_t index = 0;  ///< in RunCases::cases
   int living = 0;         ///< processes of it that were seen alive in the last picture
   int unjudged = 0;       ///< and such as could be its own
+  int inner = 0;          ///< and those of runs inside of it that are not swept: what is the run's is theirs as well
+  std::string inner_run;  ///< one of these runs, in words
   std::string reason;     ///< why something of it is left; empty when it is clean
   bool clean = false;
 };

@@ -95,20 +95,24 @@ core::SweptProcess Sweeper::describe(const SweepPicture& picture, std::size_t pr
   return swept;
 }
 
+/// False: it has been said before.
+bool Sweeper::warn(std::string warning) {
+  auto& said = report_.warnings;
+  if (std::find(said.begin(), said.end(), warning) != said.end()) return false;
+  said.push_back(std::move(warning));
+  return true;
+}
+
 /// Writes down whoever is seen for the first time.
 void Sweeper::note(const SweepPicture& picture) {
   report_.processes_examined = std::max(report_.processes_examined, static_cast<int>(picture.census.processes.size()));
-  if (!picture.census.complete && report_.processes_examined > 0) {
-    const std::string warning = "the census is incomplete: processes of others are hidden (hidepid)";
-    if (std::find(report_.warnings.begin(), report_.warnings.end(), warning) == report_.warnings.end()) {
-      report_.warnings.push_back(warning);
-    }
+  if (!picture.census.complete && picture.census.failure.empty()) {
+    (void)warn("the census is incomplete: processes of others are hidden (hidepid)");
   }
   for (const int port : observer_->ports_of_nobody()) {
-    const std::string warning = "port " + std::to_string(port) + " is listened on by a process that cannot be found";
-    if (std::find(report_.warnings.begin(), report_.warnings.end(), warning) != report_.warnings.end()) continue;
-    report_.warnings.push_back(warning);
-    report_.incomplete = true;
+    if (warn("port " + std::to_string(port) + " is listened on by a process that cannot be found")) {
+      report_.incomplete = true;
+    }
   }
   for (const core::Unjudged& spared : picture.selection.spared) note_spared(picture, spared);
   if (picture.selection.victims.empty() && picture.selection.unknown.empty()) return;
@@ -209,41 +213,19 @@ void Sweeper::kill() {
   count_living(last);
 }
 
-/// How many processes of each target are there, whatever was to become of them, and how many may be its.
-void Sweeper::count_living(const SweepPicture& picture) {
-  for (SweepTarget& target : targets_) target.living = target.unjudged = 0;
-  std::set<std::size_t> unknown;
-  for (const core::Unjudged& unjudged : picture.selection.unknown) {
-    unknown.insert(unjudged.process);
-    for (const std::size_t run : unjudged.runs) {
-      if (const auto target = observer_->target_of(run)) ++targets_[*target].unjudged;
-    }
-  }
-  for (std::size_t i = 0; i < picture.owners.size(); ++i) {
-    const bool counts = picture.owners[i] && core::is_alive(picture.census.processes[i].stat) && !unknown.contains(i);
-    if (!counts) continue;
-    if (const auto target = observer_->target_of(picture.owners[i]->run)) ++targets_[*target].living;
-  }
-}
-
 void Sweeper::clean_up() {
   for (SweepTarget& target : targets_) {
     if (!is_left_running(target)) clean_up(target);
   }
 }
 
-/// A released run whose processes live. They are nobody's victims.
-bool Sweeper::is_left_running(const SweepTarget& target) const {
-  return cases_.cases[target.index].verdict == core::Verdict::released && target.living > 0;
-}
-
-void Sweeper::skip_released(const SweepTarget& target) {
+void Sweeper::skip(const SweepTarget& target, std::string verdict, std::string reason) {
   RunCase& run = cases_.cases[target.index];
   report_.skipped.push_back({.run_id = run.entry.run_id,
                              .name = run.record()->name,
                              .user = name_of_user(run.entry.owner),
-                             .verdict = "released",
-                             .reason = "released: " + counted(target.living, "left running as it was told to")});
+                             .verdict = std::move(verdict),
+                             .reason = std::move(reason)});
   run.lock.reset();
 }
 
@@ -255,6 +237,10 @@ void Sweeper::clean_up(SweepTarget& target) {
     target.reason = counted(target.living, "survived");
   } else if (target.unjudged > 0) {
     target.reason = counted(target.unjudged, "could not be judged");
+  } else if (!survey_failure_.empty()) {
+    target.reason = "whether anything of it is alive cannot be told: " + survey_failure_;
+  } else if (target.inner > 0) {
+    target.reason = target.inner_run;
   } else {
     const auto deadline = core::Clock::now() + std::max(plan_.stop_timeout, kDeletionBound);
     LeftoversRemoved removed = remove_leftovers(record, scope_of(run), deadline, progress_);
@@ -308,7 +294,14 @@ void Sweeper::describe_targets() {
     const RunCase& run = cases_.cases[target.index];
     const core::RunRecord& record = *run.record();
     if (is_left_running(target)) {
-      skip_released(target);
+      skip(target, "released",
+           target.living > 0 ? "released: " + counted(target.living, "left running as it was told to")
+                             : "released: " + counted(target.unjudged, "may be what it has left running"));
+      continue;
+    }
+    const auto is_its = [&](const core::SweptProcess& victim) { return victim.run_id == record.run_id; };
+    if (waits_for_inner(target) && std::none_of(report_.victims.begin(), report_.victims.end(), is_its)) {
+      skip(target, "orphaned", target.inner_run);
       continue;
     }
     core::SweptRun swept{.run_id = record.run_id,
@@ -322,12 +315,14 @@ void Sweeper::describe_targets() {
                          .workdir = {},
                          .remove = {},
                          .lock_name = record.lock_name,
-                         .alive = target.living + target.unjudged,
+                         .alive = target.living + target.unjudged + target.inner,
                          .clean = target.clean,
                          .reason = target.reason};
     if (record.guard) swept.reapctl_pids.push_back(record.guard->pid);
     swept.reapctl_pids.push_back(record.supervisor.pid);
-    if (plan_.dry_run) {
+    if (plan_.dry_run && waits_for_inner(target)) {
+      swept.reason = target.inner_run;
+    } else if (plan_.dry_run) {
       if (RunCgroup::open_recorded(record)) swept.cgroup = record.cgroup->path;
       const WorkdirSize size = measure_workdir(record);
       if (size.there) swept.workdir = record.workdir->path;
@@ -353,10 +348,17 @@ void Sweeper::conclude() {
   // Who could not be judged and has ended since needs no judgement: a process that was just dying, for one.
   std::erase_if(report_.unknown, [this](const core::SweptProcess& unknown) {
     const auto now = proc_.stat(unknown.process.pid);
-    return !now || now->id.start_ticks != unknown.process.start_ticks || !core::is_alive(*now);
+    if (!now) return proc::is_gone(now.error());
+    return now->id.start_ticks != unknown.process.start_ticks || !core::is_alive(*now);
   });
-  const bool unfinished =
-      std::any_of(targets_.begin(), targets_.end(), [](const SweepTarget& target) { return !target.reason.empty(); });
+  if (!survey_failure_.empty()) {
+    (void)warn("the processes could not all be looked at: cannot " + survey_failure_);
+    report_.incomplete = true;
+  }
+  // What an active run still needs is not left behind.
+  const bool unfinished = std::any_of(targets_.begin(), targets_.end(), [this](const SweepTarget& target) {
+    return !target.reason.empty() && (!waits_for_inner(target) || !plan_.runs.empty());
+  });
   const bool found = !report_.runs.empty() || !report_.victims.empty() || !report_.removed.empty();
   if (!report_.survivors.empty() || !report_.unknown.empty() || report_.incomplete || unfinished) {
     report_.exit_code = core::kExitNotGone;

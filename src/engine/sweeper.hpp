@@ -46,7 +46,10 @@ class Sweeper {
   void clean_up();
   void clean_up(SweepTarget& target);
   [[nodiscard]] bool is_left_running(const SweepTarget& target) const;
-  void skip_released(const SweepTarget& target);
+  [[nodiscard]] bool waits_for_inner(const SweepTarget& target) const;
+  [[nodiscard]] bool warn(std::string warning);
+  [[nodiscard]] std::vector<std::size_t> targets_around(std::size_t run) const;
+  void skip(const SweepTarget& target, std::string verdict, std::string reason);
   [[nodiscard]] LeftoverScope scope_of(const RunCase& run);
   [[nodiscard]] std::vector<core::RemoveOnRecord> paths_of_others();
   void describe_targets();
@@ -61,6 +64,7 @@ class Sweeper {
   std::optional<SweepObserver> observer_;
   core::SweepReport report_;
   core::TimePoint began_at_;
+  std::string survey_failure_;                                ///< of the last look: why nobody can tell who is there
   std::map<core::ProcessId, std::size_t> victim_of_process_;  ///< index in the report
   std::map<core::ProcessId, std::size_t> unknown_of_process_;
   /// --remove paths of runs that stay, by registry and run id.

@@ -59,6 +59,10 @@ bool is_gone(const sys::Error& error) {
   return error.code == ENOENT || error.code == ESRCH;
 }
 
+bool is_forbidden(const sys::Error& error) {
+  return error.code == EACCES || error.code == EPERM;
+}
+
 bool ProcFs::is_usable() {
   return ProcFs().link("self") == std::to_string(::getpid());
 }
@@ -160,7 +164,7 @@ Listing ProcFs::descendants(pid_t root) const {
 
 Listing ProcFs::all() const {
   const auto pids = numbers_in("");
-  if (!pids) return Listing{.processes = {}, .complete = false};
+  if (!pids) return Listing{.processes = {}, .complete = false, .failure = pids.error().message()};
   Listing listing;
   listing.processes.reserve(pids->size());
   for (const pid_t pid : *pids) {
@@ -169,6 +173,7 @@ Listing ProcFs::all() const {
       listing.processes.push_back(process.take());
     } else if (!is_gone(process.error())) {
       listing.complete = false;
+      if (!is_forbidden(process.error()) && listing.failure.empty()) listing.failure = process.error().message();
     }
   }
   return listing;

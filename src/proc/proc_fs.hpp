@@ -20,10 +20,15 @@ namespace reapctl::proc {
 /// Source: a read from a /proc/PID that ended after open gives ESRCH.
 [[nodiscard]] bool is_gone(const sys::Error& error);
 
+/// Whether it failed because we may not look, by the permissions of the process or by hidepid, proc(5). Anything else
+/// (no descriptors, no memory) is no answer at all.
+[[nodiscard]] bool is_forbidden(const sys::Error& error);
+
 /// Processes, and whether these are all: false when one was there that could not be read.
 struct Listing {
   std::vector<core::ProcessStat> processes;
   bool complete = true;
+  std::string failure = {};  ///< the first that was more than is_forbidden
 };
 
 /// Whether a process has a variable in its environment. `unreadable` is not `no`: other users' and non-dumpable

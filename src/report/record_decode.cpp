@@ -186,7 +186,9 @@ core::RunRecord record_of(const Json& json) {
   if (const Json& found = member(json, "cgroup"); !found.is_null()) record.cgroup = cgroup(found);
   if (const Json& found = member(json, "workdir"); !found.is_null()) record.workdir = workdir(found);
   if (const Json& found = member(json, "origin"); !found.is_null()) record.origin = origin(found);
-  for (const Json& each : member(json, "leftovers")) record.leftovers.push_back(process_of_run(each));
+  const Json& leftovers = member(json, "leftovers");
+  if (leftovers.size() > core::kLeftoversOnRecord) throw Malformed{"\"leftovers\" is too long"};
+  for (const Json& each : leftovers) record.leftovers.push_back(process_of_run(each));
   for (const Json& each : member(json, "remove")) {
     record.remove.push_back({.path = path(each, "path"),
                              .parent_device = number<std::uint64_t>(each, "parent_device"),

@@ -87,7 +87,9 @@ Json to_value(const core::Origin& origin) {
 
 Json leftovers_value(const std::vector<core::ProcessId>& leftovers) {
   Json list = Json::array();
-  for (const core::ProcessId& id : leftovers) list.push_back(to_value(id));
+  for (const core::ProcessId& id : leftovers) {
+    if (list.size() < core::kLeftoversOnRecord) list.push_back(to_value(id));
+  }
   return list;
 }
 

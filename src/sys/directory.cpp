@@ -105,6 +105,10 @@ Result<UniqueFd> open_subdirectory(int parent_fd, const char* name) {
   return open_on_this_mount(parent_fd, name, kOpenDirectory);
 }
 
+Result<UniqueFd> open_file(int parent_fd, const char* name, int flags) {
+  return open_on_this_mount(parent_fd, name, flags | O_NOFOLLOW | O_CLOEXEC);
+}
+
 Result<UniqueFd> name_subdirectory(int parent_fd, const char* name) {
   return open_on_this_mount(parent_fd, name, kNameDirectory);
 }

@@ -29,6 +29,10 @@ struct DirectoryIdentity {
 /// openat2(2) refuses before the mounted file system is even touched; earlier kernels open it, and mount ids tell.
 [[nodiscard]] Result<UniqueFd> open_subdirectory(int parent_fd, const char* name);
 
+/// The same for a file, with the flags of open(2) (and O_NOFOLLOW | O_CLOEXEC): a file, too, can have something mounted
+/// on it, such as a FUSE file system whose owner never answers.
+[[nodiscard]] Result<UniqueFd> open_file(int parent_fd, const char* name, int flags);
+
 /// The same with O_PATH: opens also what may not be read, and serves to name it.
 [[nodiscard]] Result<UniqueFd> name_subdirectory(int parent_fd, const char* name);
 

@@ -1,5 +1,7 @@
 #include "sys/small_file.hpp"
 
+#include "sys/directory.hpp"
+
 #include <cstdio>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -21,10 +23,11 @@ Result<void> write_all(int fd, std::string_view text, const char* name) {
 }  // namespace
 
 Result<std::string> read_small_file(int directory_fd, const char* name, uid_t owner, std::size_t limit) {
-  const UniqueFd fd(::openat(directory_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-  if (!fd.valid()) return last_error("open", name);
+  const auto opened = open_file(directory_fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (!opened) return opened.error();
+  const int fd = opened->get();
   struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) return last_error("stat", name);
+  if (::fstat(fd, &status) != 0) return last_error("stat", name);
   if (!S_ISREG(status.st_mode)) return Error{.code = EINVAL, .operation = "read", .subject = name};
   if (status.st_uid != owner) return Error{.code = EPERM, .operation = "trust", .subject = name};
   if (status.st_size > static_cast<off_t>(limit)) return Error{.code = EFBIG, .operation = "read", .subject = name};
@@ -32,7 +35,7 @@ Result<std::string> read_small_file(int directory_fd, const char* name, uid_t ow
   std::string text(static_cast<std::size_t>(status.st_size) + 1, '\0');
   std::size_t length = 0;
   while (length < text.size()) {
-    const ssize_t count = ::read(fd.get(), text.data() + length, text.size() - length);
+    const ssize_t count = ::read(fd, text.data() + length, text.size() - length);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return last_error("read", name);
     if (count == 0) break;

@@ -11,10 +11,9 @@
 /// Small files in a directory that we have open, where whoever owns the file may mean harm.
 namespace reapctl::sys {
 
-/// Reads the file `name` in `directory_fd`. Follows no link, waits for no writer of a FIFO. Errors: those of
-/// openat(2) and read(2); EINVAL: it is no regular file; EPERM: `owner` does not own it;
-/// EFBIG: it is longer than `limit`, of which
-/// nothing is read; EAGAIN: it grew meanwhile.
+/// Reads the file `name` in `directory_fd`. Follows no link, waits for no writer of a FIFO. Errors: those of open_file
+/// and read(2); EINVAL: it is no regular file; EPERM: `owner` does not own it; EFBIG: it is longer than `limit`, of
+/// which nothing is read; EAGAIN: it grew meanwhile.
 [[nodiscard]] Result<std::string> read_small_file(int directory_fd, const char* name, uid_t owner, std::size_t limit);
 
 /// Puts `text` in the place of the file `name`, mode 0600, in one step: a reader sees the old file or the whole new

@@ -271,6 +271,8 @@ constexpr Step kSteps[] = {
     {"session-chain", [](std::string_view count) { start_chains(count, true); }},
     {"threads", start_threads},
     {"lock", hold_lock},
+    {"serve-nothing", serve_nothing_at},
+    {"secret", [](std::string_view) { prctl(PR_SET_DUMPABLE, 0); }},
     {"stop-parent", [](std::string_view) { kill(getppid(), SIGSTOP); }},
     {"stop-grandparent", [](std::string_view) { kill(parent_of(getppid()), SIGSTOP); }},
     {"kill-group", [](std::string_view name) { kill(0, signal_number(name)); }},

@@ -9,9 +9,12 @@
 #include <cstring>
 #include <ctime>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <pthread.h>
 #include <string>
 #include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace misbehave {
@@ -86,6 +89,34 @@ void keep_stopping(pid_t pid) {
 
 void enter_cgroup(std::string_view directory, pid_t pid) {
   write_into(std::string(directory) + "/cgroup.procs:" + std::to_string(pid));
+}
+
+void serve_nothing_at(std::string_view directory) {
+  struct stat status {};
+  const int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+  if (fd < 0 || stat(directory.data(), &status) != 0) fail("serve", directory);
+  const std::string user = std::to_string(status.st_uid);
+  const std::string options = "fd=" + std::to_string(fd) + ",rootmode=40000,user_id=" + user + ",group_id=" + user;
+  if (mount("test", directory.data(), "fuse", MS_NOSUID | MS_NODEV, options.c_str()) != 0) fail("mount", directory);
+  if (fork() != 0) return;
+  arm_lifetime();
+  static char request[1U << 18U];
+  while (read(fd, request, sizeof request) > 0) {
+    fuse_in_header asked{};
+    std::memcpy(&asked, request, sizeof asked);
+    if (asked.opcode != FUSE_INIT) continue;
+    struct {
+      fuse_out_header header;
+      fuse_init_out body;
+    } answer{};
+    answer.header.len = sizeof answer;
+    answer.header.unique = asked.unique;
+    answer.body.major = FUSE_KERNEL_VERSION;
+    answer.body.minor = FUSE_KERNEL_MINOR_VERSION;
+    answer.body.max_write = 65536;
+    if (write(fd, &answer, sizeof answer) < 0) fail("answer");
+  }
+  _exit(0);
 }
 
 void write_into(std::string_view spec) {

@@ -24,6 +24,9 @@ void keep_stopping(pid_t pid);
 /// Writes `pid` into DIRECTORY/cgroup.procs.
 void enter_cgroup(std::string_view directory, pid_t pid);
 
+/// Serves DIRECTORY for the user who owns it, as FUSE does, and answers nobody who looks into it. Needs root.
+void serve_nothing_at(std::string_view directory);
+
 /// "FILE:TEXT".
 void write_into(std::string_view spec);
 

@@ -56,7 +56,7 @@ TEST_F(RunsOnRecord, ListShowAndStopTellActiveFromOrphaned) {
   EXPECT_EQ(reapctl({"stop", "--name", "nobody"}).code(), 1);
   const Outcome not_gone = reapctl({"stop", "--name", "deaf", "--stop-timeout", "50ms"});
   EXPECT_EQ(not_gone.code(), 4);
-  EXPECT_THAT(not_gone.err, HasSubstr("held up by " + std::to_string(deaf.pid)));
+  EXPECT_THAT(not_gone.err, HasSubstr("\nreapctl: stop: held up by " + std::to_string(deaf.pid)));
   send_signal(deaf.pid, SIGKILL);
   (void)active->wait();
   (void)sweep({"--ladder", "KILL"});

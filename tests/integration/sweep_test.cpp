@@ -162,16 +162,20 @@ TEST_F(Sweep, TheInnermostRunDecides) {
   for (std::string& word : misbehave(roster_, {"ready=inner"})) inner.push_back(word);
   std::string script = "exec";
   for (const std::string& word : inner) script += " '" + word + "'";
-  auto outer = start("outer", {"fork", "[", "exec", "sh", "-c", script, "]"});
+  auto outer = start("outer", {"fork", "[", "exec", "sh", "-c", script, "]"}, {"--name", "outer"});
   const auto processes = roster_.await_roles({"outer", "inner"});
   orphan(*outer, processes.at("outer"));
   const auto report = sweep({"--ladder", "KILL"}, 0);
   EXPECT_FALSE(is_alive(processes.at("outer")));
   EXPECT_TRUE(is_alive(processes.at("inner")));
   EXPECT_EQ(report["summary"]["runs_active"], 1);
+  EXPECT_THAT(report["runs"][0]["reason"].dump(), HasSubstr("inside of it is active"));
+  EXPECT_THAT(strings(sweep({"-n"})["skipped"], "verdict"), testing::UnorderedElementsAre("active", "orphaned"));
   EXPECT_EQ(reapctl({"stop", "--name", "misbehave"}).code(), 0);
   EXPECT_FALSE(is_alive(processes.at("inner")));
+  (void)sweep({});
   EXPECT_TRUE(nothing_on_record());
+  EXPECT_TRUE(fs::is_empty(base_));
 }
 
 TEST_F(Sweep, AReleasedRunIsNeverSignalledAndItsRecordGoesWithIt) {

@@ -1,8 +1,7 @@
 #include "support/json_sink.hpp"
-#include "support/namespace.hpp"
 #include "support/process.hpp"
 #include "support/sweep_fixture.hpp"
-#include "support/tool.hpp"
+#include "support/users.hpp"
 
 #include <filesystem>
 #include <string>
@@ -11,8 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-/// Root over all users. Everything happens in a PID and a mount namespace of its own: there /run is empty, and whatever
-/// the registries of this machine hold is of a foreign namespace, which no sweep touches.
+/// Root over all users.
 namespace reapctl::test {
 namespace {
 
@@ -20,48 +18,10 @@ namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::Not;
 
-/// Runs before each script. `victim` is a process of root's, `precious` a directory of his.
-constexpr char kPrologue[] = R"(
-mount -t tmpfs tmpfs /run || exit 99
-mkdir -m 1777 /run/base /run/reapctl
-mkdir /run/precious && echo x > /run/precious/file
-setsid sleep 1000 & victim=$!
-as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups env -u REAPCTL_REGISTRY "$@"; }
-unset REAPCTL_REGISTRY
-pid_of() { sed 's/.*"'$1'":{"pid":\([0-9]*\).*/\1/' "$record"; }
-ticks_of() { sed 's/.*) //' /proc/$1/stat | cut -d' ' -f20; }
-# Starts a run of nobody's and waits until its record is complete: reapctl writes it once more when the command runs.
-run_of_nobody() {
-  as_nobody setsid "$reapctl" run --report none --workdir-base /run/base -- "$@" &
-  until grep -q '"origin":{' /run/reapctl/65534/*/record.json 2>/dev/null; do :; done
-  record=$(echo /run/reapctl/65534/*/record.json)
-  supervisor=$(pid_of supervisor) guard=$(pid_of guard) main=$(pid_of main)
-}
-# Kills its reapctl; the supervisor first, so that the guard's death continues nobody.
-orphan_of_nobody() {
-  run_of_nobody "$@"
-  kill -STOP $guard; kill -KILL $supervisor
-  while alive $supervisor; do :; done
-  kill -KILL $guard
-  while alive $guard; do :; done
-}
-alive() { [ -e /proc/$1/stat ] && ! grep -q '^State:.Z' /proc/$1/status; }
-)";
-
 class SweepForUsers : public testing::Test {
  protected:
-  /// The script's exit status and what it printed.
-  static Outcome in_namespaces(const std::string& script) {
-    return run({.args = {},
-                .wrapper = {"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
-                            "reapctl=$0; " + std::string(kPrologue) + script},
-                .leaves_processes = true});
-  }
+  static Outcome in_namespaces(const std::string& script) { return in_users_namespaces(script); }
 };
-
-#define REQUIRE_ROOT_AND_NAMESPACES()                                   \
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root to act for others"; \
-  REQUIRE_PID_NAMESPACE()
 
 nlohmann::json last_json_line(const std::string& text) {
   const auto begin = text.rfind("{\"schema_version\"");

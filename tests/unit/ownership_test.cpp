@@ -36,10 +36,12 @@ const Sweeper kSweeper{.pid = 9000, .pgid = 9000, .ancestors = {8999}};
 Selection select(const std::vector<OwningRun>& runs, const std::vector<ProcessFacts>& processes,
                  const KnownOwners& known = {}) {
   std::set<std::size_t> targets;
+  std::set<std::size_t> released;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     if (runs[i].verdict == Verdict::orphaned) targets.insert(i);
+    if (runs[i].verdict == Verdict::released) released.insert(i);
   }
-  return select_of_runs(runs, targets, processes, attribute(runs, processes, known), kSweeper);
+  return select_of_runs(runs, targets, released, processes, attribute(runs, processes, known), kSweeper);
 }
 
 std::vector<pid_t> pids(const Selection& selection, const std::vector<ProcessFacts>& processes) {
@@ -218,6 +220,31 @@ TEST(Victims, MatchedProcessesBringTheirDescendantsButNoActiveRun) {
   EXPECT_THAT(pids(selection, processes), ElementsAre(20, 21));
   EXPECT_THAT(selection.victims[1].identified_by, ElementsAre("descendant"));
   EXPECT_THAT(selection.spared, SizeIs(1));
+}
+
+TEST(Victims, WhoIsSparedAsAnAncestorOfTheSweepBringsNoDescendants) {
+  // What would be chosen if init, or the shell of the sweep, held the port that was asked for.
+  const std::vector<ProcessFacts> processes = {process(1, 0), process(8999, 1), process(50, 1), process(51, 8999),
+                                               process(52, 50)};
+  const auto chosen = [&](std::size_t matched) {
+    return select_matched({}, {.matched = {{matched, {"match-port"}}}, .unreadable = {}, .named = {}}, processes,
+                          attribute({}, processes, {}), kSweeper);
+  };
+  for (const std::size_t matched : {0U, 1U}) {
+    EXPECT_THAT(chosen(matched).victims, IsEmpty());
+    EXPECT_THAT(chosen(matched).spared, SizeIs(1));
+  }
+  EXPECT_THAT(pids(chosen(2), processes), ElementsAre(50, 52));
+}
+
+TEST(Victims, WhoCannotBeReadMayBeOfAReleasedRun) {
+  ProcessFacts closed = process(60, 1);
+  closed.environ_readable = false;
+  closed.uid = 1000;
+  const Selection selection = select({run_of("A", Verdict::released)}, {closed});
+  EXPECT_THAT(selection.unknown, IsEmpty());
+  ASSERT_THAT(selection.released, SizeIs(1));
+  EXPECT_THAT(selection.released[0].runs, ElementsAre(0));
 }
 
 }  // namespace

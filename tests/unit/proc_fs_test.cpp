@@ -177,9 +177,11 @@ TEST(ProcFs, AllListsEveryProcessOnce) {
 
 TEST(ProcFs, AListingThatFailedIsNotAnEmptyOne) {
   EXPECT_FALSE(ProcFs("/nonexistent").all().complete);
+  EXPECT_NE(ProcFs("/nonexistent").all().failure, "");
   EXPECT_FALSE(ProcFs("/nonexistent").descendants(10).complete);
   const FakeProc fake{{"1/stat/directory", ""}};
   EXPECT_FALSE(ProcFs(fake.root()).all().complete);
+  EXPECT_NE(ProcFs(fake.root()).all().failure, "") << "that is no matter of permissions";
 }
 
 TEST(ProcFs, NamesAndArguments) {

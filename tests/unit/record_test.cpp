@@ -170,6 +170,17 @@ TEST(RecordJson, AListThatReapctlWouldNotWriteIsRefused) {
     ASSERT_FALSE(record);
     EXPECT_THAT(record.error().message(), HasSubstr("too long"));
   }
+  auto bad = nlohmann::json::parse(record_codec().encode(sample()).text);
+  bad["leftovers"] = std::vector<nlohmann::json>(2000, {{"pid", 7}, {"start_ticks", 7}});
+  EXPECT_THAT(record_codec().decode(bad.dump()).error().message(), HasSubstr("too long"));
+}
+
+TEST(RecordJson, ATimeThatTheClockCannotHoldIsNone) {
+  for (const char* time : {"9999-12-31T23:59:59.999Z", "0001-01-01T00:00:00.000Z", "2262-05-01T00:00:00.000Z"}) {
+    auto bad = nlohmann::json::parse(record_codec().encode(sample()).text);
+    bad["started_at"] = time;
+    EXPECT_FALSE(record_codec().decode(bad.dump())) << time;
+  }
 }
 
 TEST(RecordJson, NamesNobodyWhomNoRunHasStarted) {

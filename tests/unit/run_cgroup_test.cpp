@@ -53,6 +53,17 @@ TEST_F(RunCgroupOnDisk, MembersAreThoseOfAllCgroupsBelowWithoutForeignPids) {
   EXPECT_THAT(cgroup.members(), UnorderedElementsAre(12, 34, 56));
 }
 
+TEST_F(RunCgroupOnDisk, ALookThatMayHaveMissedSomebodySaysSo) {
+  const RunCgroup cgroup = make();
+  test::write_file(file("cgroup.procs"), "12\n");
+  EXPECT_TRUE(cgroup.look().complete);
+  test::write_file(file("cgroup.procs"), "12\n0\n");  // somebody of another PID namespace
+  EXPECT_FALSE(cgroup.look().complete);
+  test::write_file(file("cgroup.procs"), "12\n");
+  for (int i = 0; i < 1200; ++i) fs::create_directory(file(std::to_string(i)));
+  EXPECT_FALSE(cgroup.look().complete);
+}
+
 TEST_F(RunCgroupOnDisk, IsPopulatedAsItsEventsSay) {
   RunCgroup cgroup = make();
   EXPECT_FALSE(cgroup.is_populated());  // cannot be read: it has gone

@@ -36,10 +36,12 @@ const Sweeper kSweeper{.pid = 9000, .pgid = 9000, .ancestors = {8999}};
 
 Selection select(const std::vector<OwningRun>& runs, const std::vector<ProcessFacts>& processes) {
   std::set<std::size_t> targets;
+  std::set<std::size_t> released;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     if (runs[i].verdict == Verdict::orphaned) targets.insert(i);
+    if (runs[i].verdict == Verdict::released) released.insert(i);
   }
-  return select_of_runs(runs, targets, processes, attribute(runs, processes, {}), kSweeper);
+  return select_of_runs(runs, targets, released, processes, attribute(runs, processes, {}), kSweeper);
 }
 
 Selection select_one(const std::vector<OwningRun>& runs, const std::vector<ProcessFacts>& processes,
@@ -71,6 +73,14 @@ TEST(Unrecorded, ItsReapctlAndDescendantsAreProtectedAndNobodyElse) {
   ASSERT_THAT(selection.unknown, SizeIs(5));
   EXPECT_THAT(selection.unknown[0].reason, HasSubstr("run X"));
   EXPECT_THAT(selection.unknown[0].runs, ElementsAre(0));
+}
+
+TEST(Unrecorded, AStrayThatInitHasAdoptedMakesNobodyElseDoubtful) {
+  const std::vector<ProcessFacts> processes = {process(1, 0, {}, "init"), process(20, 1, {"A"}), process(21, 20),
+                                               process(30, 1, {"X"})};
+  const Selection selection = select({run_of("A", Verdict::orphaned)}, processes);
+  EXPECT_THAT(pids(selection, processes), ElementsAre(20, 21));
+  EXPECT_THAT(selection.unknown, IsEmpty());
 }
 
 TEST(Unrecorded, ALockHeldOpenTellsOfARunWithoutCookies) {
