@@ -92,9 +92,9 @@ TEST(Help, HasEveryOptionWithTheFormOfItsValue) {
 
 /// Text beside the lists of options: a name that was changed or invented stands out.
 TEST(Documentation, NamesNoOptionThatDoesNotExist) {
-  std::set<std::string> known = {"--bind",    "--component", "--die-with-parent", "--full",
-                                 "--install", "--now",       "--prefix",          "--unshare-pid",
-                                 "--user",    "--wait"};  // of other programs
+  std::set<std::string> known = {"--bind",        "--component", "--create", "--die-with-parent",
+                                 "--full",        "--install",   "--now",    "--prefix",
+                                 "--unshare-pid", "--user",      "--wait"};  // of other programs
   known.merge(help_words(""));
   for (const std::string& command : help_commands()) known.merge(help_words(command));
   std::set<std::string> files = {"README.md", "ARCHITECTURE.md"};
