@@ -158,8 +158,8 @@ TEST_P(Completion, OffersTheRunsOnRecord) {
   const auto ids = ids_by_name();
   const ScopedVariable registry("REAPCTL_REGISTRY", registry_.c_str());
   CompletingShell shell(GetParam());
-  // bash types what is offered as it is, the other two quote it.
-  const std::string quoted = GetParam() == std::string("bash") ? R"(it\'s\ my\$run)" : "it's my$run";
+  // fish says what it is before it quotes it, the others what they type.
+  const std::string quoted = GetParam() == std::string("fish") ? "it's my$run" : R"(it\'s\ my\$run)";
   EXPECT_EQ(shell.offered("reapctl stop "), (Words{ids.at("web"), ids.at("it's my$run"), ids.at("quo\"te")}));
   EXPECT_EQ(shell.offered("reapctl sweep "), Words{ids.at("lost")});
   EXPECT_THAT(shell.offered("reapctl show "), AllOf(Contains(ids.at("web")), Contains(ids.at("lost"))));
