@@ -13,10 +13,6 @@
 namespace reapctl::engine {
 namespace {
 
-/// At least this many children are reaped in one go, and then signals and deadlines get their turn again: zombies may
-/// come as fast as they are reaped (fact 20).
-constexpr std::size_t kReapBatch = 256;
-
 core::Millis to_millis(core::Clock::duration duration) {
   return std::chrono::duration_cast<core::Millis>(duration);
 }
@@ -56,17 +52,19 @@ void RunLoop::take_over(core::TimePoint began_at) {
   main_started_at_ = began_at;
   state_.stop_deadline = resources_.page->stop_deadline();
   state_.main_alive = resources_.main.pid > 0;
-  reap_backlog();
+  reap_ended();
   feed({.kind = core::RunEventKind::taken_over, .tree_empty = tree_empty(), .main_alive = state_.main_alive});
 }
 
 void RunLoop::run() {
   while (state_.phase != core::RunPhase::finished) {
     // Nobody sends word of the children that a bounded drain has left: SIGCHLD came once for all of them.
-    const bool reap_on = unreaped_;
-    const auto source = resources_.loop.wait(reap_on ? now_ : next_wakeup(), next_look());
+    const bool reap_on = unreaped_ || backlog_;
+    const bool tell_further = telling();
+    const auto source = resources_.loop.wait(reap_on || tell_further ? now_ : next_wakeup(), next_look());
     now_ = core::Clock::now();
     handle(source);
+    if (tell_further && telling()) tell_on();
     if (reap_on) reap();
     look_for_adopted();
     const auto busy = std::chrono::duration_cast<std::chrono::microseconds>(core::Clock::now() - now_);
@@ -132,7 +130,7 @@ void RunLoop::on_guard_message() {
   }
   switch (message->kind) {
     case GuardMessage::Kind::signal: on_signal(message->signal); break;
-    case GuardMessage::Kind::resumed: continue_main(); break;
+    case GuardMessage::Kind::resumed: resumed(); break;
     case GuardMessage::Kind::stop:
     case GuardMessage::Kind::hurry:
     case GuardMessage::Kind::output_gone:
@@ -199,116 +197,36 @@ void RunLoop::on_job_stop() {
   if (undecided && resources_.signals.shared_group) stop_job();
 }
 
-/// A command that has stopped stops us, or the shell would wait for ever.
+/// A command that has stopped stops us, or the shell would wait for ever. Each stop does so once: another child may end
+/// while it lasts.
 void RunLoop::follow_stopped_main() {
   if (!resources_.signals.shared_group || !state_.main_alive || state_.phase != core::RunPhase::running) return;
-  if (sys::is_stopped(resources_.main.pid)) stop_job();
+  if (sys::take_stop(resources_.main.pid)) stop_job();
 }
 
 /// Stops the process that the shell knows: the guard, or us.
 void RunLoop::stop_job() {
+  ++unanswered_stops_;
   if (resources_.guard) {
     resources_.guard->ask_to_stop();  // he answers `resumed`
     return;
   }
   sys::stop_self();
-  continue_main();
+  resumed();
 }
 
-/// In an orphaned group nobody could continue us, so there the kernel ignores the signal that stops. Whoever still runs
-/// then, or runs again, continues the command; mostly `fg` has done it already.
-void RunLoop::continue_main() {
-  if (state_.main_alive && sys::is_stopped(resources_.main.pid)) {
+/// `fg` has continued the command as well, and a new ^Z may have stopped it again before this is heard: that is to be
+/// followed, not undone. In an orphaned group nobody could continue us, so there the kernel ignores the signal that
+/// stops us; the command, if it has stopped itself, has not been continued by anybody, and that is for us to do.
+void RunLoop::resumed() {
+  --unanswered_stops_;
+  if (!state_.main_alive || unanswered_stops_ > 0) return;  // by now he has been asked again
+  const bool stopped_anew = sys::is_stopped(resources_.main.pid);
+  if (stopped_anew && state_.phase == core::RunPhase::running) {
+    follow_stopped_main();
+  } else if (stopped_anew || !sys::take_continuation(resources_.main.pid)) {
     (void)sys::send_signal(resources_.main.pid_fd.get(), SIGCONT);
   }
-}
-
-// --- reaping
-
-void RunLoop::reap() {
-  follow_stopped_main();
-  reap_ended();
-  if (state_.main_alive) return;
-  feed({.kind = tree_empty() ? core::RunEventKind::tree_empty : core::RunEventKind::tree_changed});
-}
-
-/// Reaps what has ended, or enough of it for one go.
-void RunLoop::reap_ended() {
-  reap_up_to(std::max(kReapBatch, 2 * tree_.children_seen()));
-}
-
-/// A command that never reaped its children leaves us their zombies, any number of them. They are no leftovers, so all
-/// that are there now go before anybody is counted; not those that come meanwhile, which may be without end.
-void RunLoop::reap_backlog() {
-  reap_ended();
-  if (unreaped_) reap_up_to(tree_.count_children());
-}
-
-void RunLoop::reap_up_to(std::size_t limit) {
-  unreaped_ = true;
-  for (std::size_t count = 0; count < limit; ++count) {
-    const auto ended = sys::peek_ended_child();
-    if (!ended) {
-      unreaped_ = false;
-      return;
-    }
-    reap_one(ended->info.si_pid);
-  }
-}
-
-/// The child still holds its pid: what must be known of it is looked up before it is reaped.
-void RunLoop::reap_one(pid_t pid) {
-  const bool is_main = pid == resources_.main.pid && state_.main_alive;
-  const bool is_ours = is_main || !tree_.is_strange_child(pid);
-  const std::string comm = observer_.event && is_ours && !is_main ? tree_.comm(pid) : std::string();
-  const auto child = sys::reap(pid);
-  if (!child) return;
-  if (is_main) {
-    main_ended(*child);
-    return;
-  }
-  if (!is_ours) {
-    tree_.forget_stranger(pid);
-    return;
-  }
-  ledger_.note_reaped(*child, now_);
-  if (!observer_.event) return;
-  emit_adopted();
-  const core::ExitStatus exit = core::exit_status(child->info);
-  if (!tree_.forget_adopted(pid)) emit(core::AdoptedEvent{.pid = pid, .comm = comm});
-  emit(core::ExitedEvent{.pid = pid, .main = false, .code = exit.code, .signal = exit.signal});
-}
-
-void RunLoop::main_ended(const sys::ChildEnd& child) {
-  resources_.loop.remove(resources_.main.pid_fd.get());
-  resources_.main.pid_fd.reset();  // the cleanup may be short of descriptors
-  report_.exit = core::exit_status(child.info);
-  report_.main->duration = to_millis(now_ - main_started_at_);
-  report_.main->rusage = resource_usage(child.usage);
-  ledger_.note_main(child);
-  if (resources_.page != nullptr) {
-    resources_.page->main_wait_status.store(child.info.si_status);
-    resources_.page->main_wait_code.store(child.info.si_code);
-  }
-  emit(core::ExitedEvent{
-      .pid = child.info.si_pid, .main = true, .code = report_.exit->code, .signal = report_.exit->signal});
-  state_.main_alive = false;
-  reap_backlog();
-  const bool empty = tree_empty();
-  if (!empty) {
-    const int count = ledger_.note_leftovers(now_);
-    emit_adopted();
-    emit(core::LeftEvent{.count = count});
-    resources_.registration.leave(ledger_.leftovers());
-  }
-  feed({.kind = core::RunEventKind::main_exited, .tree_empty = empty});
-}
-
-/// Nothing is left: no child, dead or alive, and nobody in the cgroup. As a subreaper we inherit every orphan, so a
-/// living descendant always has a living ancestor among our children; who is in the cgroup may be no descendant.
-bool RunLoop::tree_empty() {
-  if (sys::has_children() && !(tree_.has_strangers() && tree_.living().empty())) return false;
-  return !somebody_in_cgroup();
 }
 
 // --- decisions and what follows from them
@@ -373,22 +291,36 @@ void RunLoop::tell(bool rest) {
   if (told > 0) emit(core::RungEvent{.signal_name = core::rung_name(rung), .told = told});
 }
 
+/// The last tell() has not come to the end of those it found.
+bool RunLoop::telling() const {
+  return tree_.telling() && state_.phase == core::RunPhase::stopping &&
+         state_.ladder.phase == core::LadderPhase::graceful;
+}
+
+void RunLoop::tell_on() {
+  const core::Rung& rung = plan_.rules.ladder[state_.ladder.rung];
+  emit(core::RungEvent{.signal_name = core::rung_name(rung), .told = tree_.tell_on(rung)});
+}
+
 void RunLoop::kill() {
+  if (reap_first_ > 0 && unreaped_) return;  // the ladder asks again at once
   const bool first = !tree_.killing();
   if (first) ledger_.close_rung();
   if (resources_.cgroup) {
     resources_.cgroup->evict(tree_.proc(), ::getpid());
     if (resources_.guard) resources_.cgroup->evict(tree_.proc(), resources_.guard->pid());
   }
-  const core::Census census = tree_.kill(now_);
+  const auto census = tree_.kill(now_);
   if (first) {
     ledger_.open_rung("KILL", since_stop());
     emit_adopted();
     emit(core::RungEvent{.signal_name = "KILL", .told = tree_.told()});
   }
-  feed({.kind = core::RunEventKind::census, .census = census});
+  if (!census) return;  // the same
+  reap_first_ = 2 * tree_.children_seen();
+  feed({.kind = core::RunEventKind::census, .census = *census});
   // Of those who were no children of ours nobody may have told that they are gone.
-  if (census.living == 0 && resources_.cgroup && tree_empty()) feed({.kind = core::RunEventKind::tree_empty});
+  if (census->living == 0 && resources_.cgroup && tree_empty()) feed({.kind = core::RunEventKind::tree_empty});
 }
 
 }  // namespace reapctl::engine

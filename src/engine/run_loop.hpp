@@ -93,14 +93,13 @@ class RunLoop {
   void on_job_stop();
   void follow_stopped_main();
   void stop_job();
-  void continue_main();
+  void resumed();
 
   void reap();
   void reap_ended();
-  void reap_backlog();
-  void reap_up_to(std::size_t limit);
   void reap_one(pid_t pid);
   void main_ended(const sys::ChildEnd& child);
+  void count_leftovers();
   bool tree_empty();
   bool somebody_in_cgroup();
   void on_cgroup_changed();
@@ -110,6 +109,8 @@ class RunLoop {
   void perform(core::RunAction action);
   void look();
   void tell(bool rest);
+  void tell_on();
+  [[nodiscard]] bool telling() const;
   void kill();
   void stopped();
   void remove_cgroup();
@@ -147,7 +148,12 @@ class RunLoop {
   core::TimePoint now_;                ///< of the event being handled
   core::TimePoint main_started_at_;
   bool ladder_closed_ = false;
-  bool unreaped_ = false;  ///< the last drain has stopped at its bound, there may be more
+  int unanswered_stops_ = 0;  ///< the guard was asked to stop, and has not said that he goes on
+  bool unreaped_ = false;     ///< the last drain has stopped at its bound, there may be more
+  /// How many are to be reaped before the next kill: reaping fewer than a kill has found would let them pile up.
+  std::size_t reap_first_ = 0;
+  /// The main command has ended: when so many have been reaped, or nobody is left to be, its leftovers are counted.
+  std::optional<std::size_t> backlog_;
 };
 
 }  // namespace reapctl::engine

@@ -162,7 +162,7 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
     note_not_started(report, main.failed_stage, main.failed_errno);
     loop.begin(core::RunEventKind::start_failed, started_at);
   } else {
-    tree.own(main.pid);
+    tree.own(main.pid, !ground.signals.shared_group);
     report.executable = main.executable;
     report.main = core::MainReport{.pid = main.pid, .started_at = started_on};
     if (auto added = resources->loop.add(main.pid_fd.get(), EPOLLIN, kMainEnded); !added) {
@@ -194,7 +194,7 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
   RunLoop loop(plan, observer, *resources, tree, ledger, report);
   if (const pid_t main = page.main_pid.load(); main > 0) {
     report.main = core::MainReport{.pid = main, .started_at = report.started_at};
-    tree.own(main);
+    tree.own(main, !ground.signals.shared_group);
     if (const auto process = proc.stat(main)) {  // what we know of the record is what it was at the fork
       resources->registration.running(core::MainOnRecord{.id = process->id, .pgid = process->pgid, .sid = process->sid},
                                       {});

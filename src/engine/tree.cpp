@@ -12,10 +12,37 @@ namespace {
 
 /// More children than this are a storm: they are killed without a closer look, which would be outrun.
 constexpr std::size_t kStorm = 512;
+/// In a storm we may have a fiftieth of a processor, and nobody hears signals while we look for those who live: so long
+/// may it take to list the children, and again so long to find out which have ended.
+constexpr core::Millis kListingTime{50};
+/// So many are looked at first at each end of the list, where those who live are: who was adopted long ago is in front,
+/// whoever has just been born at the end, and in between are zombies.
+constexpr std::size_t kEnd = 2048;
+/// So long may it take to tell some, or to kill some, then signals and deadlines get their turn.
+constexpr core::Millis kTellingTime{20};
+constexpr core::Millis kKillingTime{20};
+/// A pass of killing is over when it has come across so many, to give the reaping its turn.
+constexpr std::size_t kPassLimit = 65536;
 
 /// A zombie has nothing left to kill, unless only its first thread has ended (proc_pid_stat(5), num_threads).
 bool is_alive(const core::ProcessStat& process) {
   return (process.state != 'Z' && process.state != 'X') || process.threads > 1;
+}
+
+bool is_storm(const sys::Result<std::vector<pid_t>>& children) {
+  return children && children->size() > kStorm;
+}
+
+/// Those who have not ended; the oldest first.
+std::vector<pid_t> without_ended(std::vector<pid_t> children) {
+  if (children.size() > 2 * kEnd) std::rotate(children.begin() + kEnd, children.end() - kEnd, children.end());
+  const core::TimePoint until = core::Clock::now() + kListingTime;
+  std::vector<pid_t> alive;
+  for (std::size_t i = 0; i < children.size(); ++i) {
+    if (i >= 2 * kEnd && i % 64 == 0 && core::Clock::now() >= until) break;
+    if (!sys::peek_ended(children[i])) alive.push_back(children[i]);
+  }
+  return alive;
 }
 
 }  // namespace
@@ -37,17 +64,42 @@ void Tree::disown_children() {
   has_strangers_ = !strangers_.empty();
 }
 
-void Tree::own(pid_t main) {
+void Tree::own(pid_t main, bool leads_group) {
   main_ = main;
+  main_leads_group_ = leads_group;
   if (!has_strangers_) return;
   if (const auto process = proc_.stat(main)) ours_.insert(process->id);
 }
 
+/// To ask the kernel which of our children have ended takes a fiftieth of the time that a look into /proc takes, and
+/// there may be thousands who have.
+std::vector<core::ProcessStat> Tree::descendants(const Pids& children) const {
+  if (!children) return proc_.descendants(::getpid()).processes;
+  return proc_.descendants(::getpid(), without_ended(*children)).processes;
+}
+
+/// As many as can be listed in time.
+Tree::Pids Tree::children() const {
+  auto reader = proc_.own_children();
+  if (!reader) return proc_.children(::getpid());
+  const core::TimePoint until = core::Clock::now() + kListingTime;
+  std::vector<pid_t> pids;
+  do {
+    const auto more = reader->next();
+    if (more.empty()) break;
+    pids.insert(pids.end(), more.begin(), more.end());
+  } while (core::Clock::now() < until);
+  return pids;
+}
+
 std::vector<core::ProcessStat> Tree::living() {
-  // In a storm thousands of zombies would be looked at to find the few who live, and the cgroup lists those alone.
-  // Whoever has left it is found when the storm is over.
+  return living(children());
+}
+
+std::vector<core::ProcessStat> Tree::living(const Pids& children) {
+  // In a storm the cgroup alone is quick enough. Whoever has left it is found when the storm is over.
   std::vector<core::ProcessStat> processes;
-  if (cgroup_ == nullptr || !in_storm()) processes = proc_.descendants(::getpid()).processes;
+  if (cgroup_ == nullptr || !is_storm(children)) processes = descendants(children);
   const std::set<pid_t> members = cgroup_ != nullptr ? add_members(processes) : std::set<pid_t>();
   if (has_strangers_) leave_out_strangers(processes, members);
   std::erase_if(processes, [](const core::ProcessStat& process) { return !is_alive(process); });
@@ -103,11 +155,6 @@ bool Tree::forget_adopted(pid_t pid) {
   return adopted_pids_.erase(pid) > 0;
 }
 
-bool Tree::in_storm() const {
-  const auto children = proc_.children(::getpid());
-  return children && children->size() > kStorm;
-}
-
 bool Tree::may_have_somebody() const {
   return sys::has_children() || (cgroup_ != nullptr && cgroup_->is_populated());
 }
@@ -141,49 +188,99 @@ void Tree::forget_stranger(pid_t pid) {
 
 int Tree::tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> main, bool rest) {
   if (!rest) told_.clear();
+  untold_.clear();
   const auto processes = living();
   const auto main_process = std::find_if(processes.begin(), processes.end(),
                                          [&](const core::ProcessStat& process) { return process.id.pid == main; });
   // Once the main command has gone, the rung is for whoever is left.
   if (main_process == processes.end()) scope = core::Scope::tree;
-  int told = 0;
   for (const core::ProcessStat& process : processes) {
     if (scope == core::Scope::main && process.id.pid != main) continue;
     if (scope == core::Scope::group && process.pgid != main_process->pgid) continue;
-    if (!told_.insert(process.id).second) continue;
-    ++told;
-    int signal = rung.signal;
-    if (rung.if_ignored) {
-      const auto masks = proc_.signal_masks(process.id.pid);
-      if (masks && masks->ignores(signal)) signal = *rung.if_ignored;
-    }
-    // A process that is gone, or not ours to signal, is left to the last rung, which says so if it remains.
-    (void)signal_process(proc_, process.id, signal);
-    // A stopped process would hear it only when continued.
-    if (process.state == 'T') (void)signal_process(proc_, process.id, SIGCONT);
+    if (!told_.contains(process.id)) untold_.push_back(process);
   }
-  if (cgroup_ != nullptr) cgroup_->thaw();  // and a frozen one as well
+  return tell_on(rung);
+}
+
+int Tree::tell_on(const core::Rung& rung) {
+  const core::TimePoint until = core::Clock::now() + kTellingTime;
+  int told = 0;
+  while (!untold_.empty() && (told == 0 || core::Clock::now() < until)) {
+    told_.insert(untold_.front().id);
+    tell_one(untold_.front(), rung);
+    untold_.pop_front();
+    ++told;
+  }
+  if (untold_.empty() && cgroup_ != nullptr) cgroup_->thaw();  // a frozen process would hear nothing
   return told;
+}
+
+void Tree::tell_one(const core::ProcessStat& process, const core::Rung& rung) const {
+  int signal = rung.signal;
+  if (rung.if_ignored) {
+    const auto masks = proc_.signal_masks(process.id.pid);
+    if (masks && masks->ignores(signal)) signal = *rung.if_ignored;
+  }
+  // A process that is gone, or not ours to signal, is left to the last rung, which says so if it remains.
+  (void)signal_process(proc_, process.id, signal);
+  // A stopped process would hear it only when continued.
+  if (process.state == 'T') (void)signal_process(proc_, process.id, SIGCONT);
 }
 
 void Tree::note_whom_the_kill_finds() {
   told_.clear();
-  if (in_storm()) return;
-  for (const core::ProcessStat& process : living()) told_.insert(process.id);
+  const Pids now = children();
+  if (is_storm(now)) return;
+  for (const core::ProcessStat& process : living(now)) told_.insert(process.id);
 }
 
-core::Census Tree::kill(core::TimePoint now) {
-  if (!killing_) note_whom_the_kill_finds();
-  killing_ = true;
-  if (cgroup_ != nullptr) cgroup_->kill();
-  // Children first, by pid alone: nobody but us can reap them, so their pids cannot be reused, and nothing but speed
-  // catches a chain of processes that fork and exit for ever. Not where there are strangers: a child that we see for
-  // the first time may be an orphan of theirs, and only a closer look tells.
-  const auto children = proc_.children(::getpid());
-  if (children) children_seen_ = children->size();
-  if (children && !has_strangers_) {
-    for (const pid_t pid : *children) (void)::kill(pid, SIGKILL);
-    if (children->size() > kStorm) return {.living = static_cast<int>(children->size()), .newest_kill = now};
+/// By pid alone: nobody but us can reap our children, so their pids cannot be reused, and nothing but speed catches a
+/// chain of processes that fork and exit for ever. But a group dies at one blow, forks included, and that of the main
+/// command is still the same as long as one of our children is in it, be it dead.
+void Tree::kill_some(const std::vector<pid_t>& children) const {
+  const auto in_main_group = [this](pid_t pid) { return ::getpgid(pid) == main_; };
+  if (main_leads_group_ && std::any_of(children.begin(), children.end(), in_main_group)) (void)::kill(-main_, SIGKILL);
+  std::for_each(children.rbegin(), children.rend(), [](pid_t pid) { (void)::kill(pid, SIGKILL); });
+}
+
+/// Each part of the list is killed as soon as it is read, and then those
+/// who have come meanwhile, until nobody comes any more. False: there is more to do.
+bool Tree::kill_children() {
+  if (!chase_) {
+    auto reader = proc_.own_children();
+    if (!reader) {
+      const auto children = proc_.children(::getpid());
+      children_seen_ = children ? children->size() : 0;
+      if (children) kill_some(*children);
+      return true;
+    }
+    chase_.emplace(reader.take());
+    chased_ = 0;
+  }
+  const core::TimePoint until = core::Clock::now() + kKillingTime;
+  for (auto some = chase_->next(); !some.empty() && chased_ < kPassLimit; some = chase_->next()) {
+    kill_some(some);
+    chased_ += some.size();
+    if (core::Clock::now() >= until) return false;
+  }
+  chase_.reset();
+  children_seen_ = chased_;
+  return true;
+}
+
+std::optional<core::Census> Tree::kill(core::TimePoint now) {
+  untold_.clear();
+  if (!std::exchange(killing_, true)) note_whom_the_kill_finds();
+  if (cgroup_ != nullptr && !in_mid_kill()) cgroup_->kill();
+  // Children first. Not where there are strangers: a child that we see for the first time may be an orphan of theirs,
+  // and only a closer look tells.
+  if (!has_strangers_) {
+    if (!kill_children()) return std::nullopt;
+    if (children_seen_ > kStorm) {
+      return core::Census{.living = static_cast<int>(children_seen_), .newest_kill = now};
+    }
+  } else if (const auto some = children()) {
+    children_seen_ = some->size();
   }
   core::Census census;
   for (const core::ProcessStat& process : living()) {

@@ -8,6 +8,7 @@
 #include "proc/proc_fs.hpp"
 #include "sys/result.hpp"
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -36,8 +37,8 @@ class Tree {
   void disown_children();
   /// From now on the run has this cgroup, which must outlive the use of this object; nullptr: none.
   void use_cgroup(const RunCgroup* cgroup) { cgroup_ = cgroup; }
-  /// The main command has been started.
-  void own(pid_t main);
+  /// The main command has been started; with `leads_group` in a process group of its own.
+  void own(pid_t main, bool leads_group = false);
 
   /// From now on remembers who was seen to have become our child.
   void watch_adoptions() { adoptions_watched_ = true; }
@@ -56,13 +57,20 @@ class Tree {
   std::vector<core::ProcessStat> living();
 
   /// Signals the living with a rung, parents first, each with the signal that suits it, and continues the stopped.
-  /// Only those of `scope`; with `rest`, only those who have not been told this rung. Returns how many were told.
-  /// `main` is nullopt once the main command has been reaped.
+  /// Only those of `scope`; with `rest`, only those who have not been told this rung. `main` is nullopt once the main
+  /// command has been reaped. Returns how many were told: all, or as many as there was time for, and then telling().
   int tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> main, bool rest);
+  /// Whether some are still to be told of those who were alive at the last tell().
+  [[nodiscard]] bool telling() const { return !untold_.empty(); }
+  /// Goes on with them, as long as tell(). Returns how many were told.
+  int tell_on(const core::Rung& rung);
 
-  /// SIGKILL to whoever is alive now, at one blow to all in the cgroup. Call it again, as core::after_census says,
-  /// until nobody is.
-  core::Census kill(core::TimePoint now);
+  /// SIGKILL to whoever is alive now, at one blow to all in the cgroup. nullopt: there are so many that the pass is not
+  /// over yet, call it again at once, and reap nobody meanwhile. Else call it again, as core::after_census says, until
+  /// nobody is alive.
+  [[nodiscard]] std::optional<core::Census> kill(core::TimePoint now);
+  /// Whether a pass of killing has begun and is not over.
+  [[nodiscard]] bool in_mid_kill() const { return chase_.has_value(); }
 
   /// How many children there are, zombies included; 0 if that cannot be seen.
   [[nodiscard]] std::size_t count_children() const;
@@ -98,12 +106,18 @@ class Tree {
   [[nodiscard]] int told() const { return static_cast<int>(told_.size()); }
 
  private:
-  [[nodiscard]] bool in_storm() const;
+  using Pids = sys::Result<std::vector<pid_t>>;
+  [[nodiscard]] Pids children() const;
+  [[nodiscard]] std::vector<core::ProcessStat> descendants(const Pids& children) const;
+  std::vector<core::ProcessStat> living(const Pids& children);
+  void tell_one(const core::ProcessStat& process, const core::Rung& rung) const;
   std::set<pid_t> add_members(std::vector<core::ProcessStat>& processes) const;
   void leave_out_strangers(std::vector<core::ProcessStat>& processes, const std::set<pid_t>& members);
   void note_adopted(const std::vector<core::ProcessStat>& processes);
   /// Those that the first kill by pid ends are dead before the closer look behind it could count them.
   void note_whom_the_kill_finds();
+  [[nodiscard]] bool kill_children();
+  void kill_some(const std::vector<pid_t>& children) const;
 
   const proc::ProcFs& proc_;
   std::string cookie_;
@@ -112,12 +126,16 @@ class Tree {
   std::set<core::ProcessId> strangers_;
   std::set<core::ProcessId> ours_;  ///< only kept while there are strangers
   std::set<core::ProcessId> told_;
+  std::deque<core::ProcessStat> untold_;  ///< of the current rung
   std::map<core::ProcessId, core::TimePoint> killed_;  ///< when each got its first SIGKILL
   std::map<core::ProcessId, int> refused_;             ///< errno of a SIGKILL that could not be sent
   bool killing_ = false;
+  std::optional<proc::ChildrenReader> chase_;  ///< in the middle of a pass of killing
+  std::size_t chased_ = 0;                     ///< so many it has come across
   std::size_t children_seen_ = 0;
   std::optional<int> peak_;
   pid_t main_ = -1;
+  bool main_leads_group_ = false;
   bool adoptions_watched_ = false;
   std::vector<core::ProcessStat> adopted_;  ///< not told of yet
   std::set<pid_t> adopted_pids_;            ///< told of or not, and not reaped: so these mean nobody else

@@ -109,6 +109,24 @@ sys::Result<std::vector<pid_t>> ProcFs::children(pid_t pid) const {
   return pids;
 }
 
+sys::Result<ChildrenReader> ProcFs::own_children() const {
+  const std::string path = full_path("thread-self/children");
+  sys::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return sys::last_error("open", path);
+  return ChildrenReader(std::move(fd));
+}
+
+std::vector<pid_t> ChildrenReader::next() {
+  std::array<char, kReadSize> buffer;  // left as it is: filled by read
+  const ssize_t count = read_some(fd_.get(), buffer.data(), buffer.size());
+  if (count <= 0) return {};
+  cut_.append(buffer.data(), static_cast<std::size_t>(count));
+  const std::size_t end = cut_.rfind(' ') + 1;  // a space is behind each number
+  std::vector<pid_t> pids = parse_pids(std::string_view(cut_).substr(0, end));
+  cut_.erase(0, end);
+  return pids;
+}
+
 bool ProcFs::has_children_files() const {
   return ::access(full_path("thread-self/children").c_str(), F_OK) == 0;
 }
@@ -119,17 +137,19 @@ Listing ProcFs::descendants(pid_t root) const {
     listing.processes = core::descendants_of(root, std::move(listing.processes));
     return listing;
   }
+  const auto firsts = children(root);
+  if (!firsts) return Listing{.processes = {}, .complete = is_gone(firsts.error())};
+  return descendants(root, *firsts);
+}
+
+Listing ProcFs::descendants(pid_t root, const std::vector<pid_t>& firsts) const {
   // Processes that fork and exit for ever would lead on and on: whoever was born since is listed, but not followed.
   const auto began = std::chrono::duration_cast<std::chrono::nanoseconds>(since_boot()).count();
   const auto began_ticks = static_cast<std::uint64_t>(began / (1'000'000'000 / ::sysconf(_SC_CLK_TCK)));
   Listing found;
   std::unordered_set<pid_t> known{root};
-  const auto take = [&](const sys::Result<std::vector<pid_t>>& pids) {
-    if (!pids) {
-      found.complete = found.complete && is_gone(pids.error());
-      return;
-    }
-    for (const pid_t pid : *pids) {
+  const auto take = [&](const std::vector<pid_t>& pids) {
+    for (const pid_t pid : pids) {
       if (known.contains(pid)) continue;
       auto child = stat(pid);
       if (!child) {
@@ -143,7 +163,7 @@ Listing ProcFs::descendants(pid_t root) const {
       found.processes.push_back(child.take());
     }
   };
-  take(children(root));
+  take(firsts);
   for (std::size_t next = 0; next < found.processes.size(); ++next) {
     const core::ProcessId id = found.processes[next].id;
     const bool single = found.processes[next].threads <= 1;
@@ -152,12 +172,14 @@ Listing ProcFs::descendants(pid_t root) const {
     if (single && found.processes[next].state == 'Z') continue;
     if (id.start_ticks > began_ticks) continue;
     const auto pids = single ? children_of_thread(id.pid, id.pid) : children(id.pid);
-    if (pids && !pids->empty()) {
-      // The list may be that of a stranger with the same pid. If the process is gone, each child's own parent decides.
-      const auto again = stat(id.pid);
-      if (again && again->id != id) continue;
+    if (!pids) {
+      found.complete = found.complete && is_gone(pids.error());
+      continue;
     }
-    take(pids);
+    if (pids->empty()) continue;
+    // The list may be that of a stranger with the same pid. If the process is gone, each child's own parent decides.
+    const auto again = stat(id.pid);
+    if (!again || again->id == id) take(*pids);
   }
   return found;
 }

@@ -3,6 +3,7 @@
 #include "core/process.hpp"
 #include "proc/parse.hpp"
 #include "sys/result.hpp"
+#include "sys/unique_fd.hpp"
 
 #include <cstddef>
 #include <functional>
@@ -38,6 +39,21 @@ enum class EnvironMatch { yes, no, unreadable };
 /// Which file, whatever its name: device and inode.
 using FileId = std::pair<dev_t, ino_t>;
 
+/// Reads a list of children, the oldest first, zombies included, that may be long and grow meanwhile.
+class ChildrenReader {
+ public:
+  explicit ChildrenReader(sys::UniqueFd fd) : fd_(std::move(fd)) {}
+
+  /// The next of them, some hundreds; empty at the end. Whoever comes later is at the end of the list, and the next call
+  /// reads on there, in a fraction of the time that reading from the start takes. But if somebody is reaped in between
+  /// as many are passed over. Source: fs/seq_file.c, get_children_pid() in fs/proc/array.c.
+  [[nodiscard]] std::vector<pid_t> next();
+
+ private:
+  sys::UniqueFd fd_;
+  std::string cut_;  ///< the beginning of a number
+};
+
 /// Read-only access to a proc file system, proc(5). Paths are relative to its root. Keeps no descriptor and no state.
 /// Everything here tells what was true at one instant: whoever acts on it checks the start ticks again.
 class ProcFs {
@@ -68,6 +84,9 @@ class ProcFs {
   /// kernel has no such files (see has_children_files).
   [[nodiscard]] sys::Result<std::vector<pid_t>> children(pid_t pid) const;
 
+  /// The children of this process, which must have one thread only, a part at a time. Error: as for children().
+  [[nodiscard]] sys::Result<ChildrenReader> own_children() const;
+
   /// Whether the kernel was built with CONFIG_PROC_CHILDREN (Linux 3.5).
   [[nodiscard]] bool has_children_files() const;
 
@@ -75,6 +94,9 @@ class ProcFs {
   /// the tree, or, without children files, the whole of /proc. What forks or is re-parented meanwhile may be missed:
   /// look again until nothing is found.
   [[nodiscard]] Listing descendants(pid_t root) const;
+
+  /// Those of `firsts`, children of `root`, and their descendants. Needs the children files.
+  [[nodiscard]] Listing descendants(pid_t root, const std::vector<pid_t>& firsts) const;
 
   /// Every process of this PID namespace that hidepid does not hide from us.
   [[nodiscard]] Listing all() const;

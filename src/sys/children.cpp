@@ -70,4 +70,12 @@ bool is_stopped(pid_t pid) {
   return wait_for(P_PID, pid, WSTOPPED | WNOWAIT).has_value();
 }
 
+bool take_stop(pid_t pid) {
+  return wait_for(P_PID, pid, WSTOPPED).has_value();
+}
+
+bool take_continuation(pid_t pid) {
+  return wait_for(P_PID, pid, WCONTINUED).has_value();
+}
+
 }  // namespace reapctl::sys

@@ -37,7 +37,13 @@ struct ChildEnd {
 /// Waits for the child `pid`, which is ending already, and reaps it.
 void wait_and_reap(pid_t pid);
 
-/// Whether the child `pid` is stopped now.
+/// Whether the child `pid` is stopped now, by a stop that has not been taken.
 [[nodiscard]] bool is_stopped(pid_t pid);
+
+/// The same, and takes it: this stop is told of no more. Source: waitid(2), WSTOPPED without WNOWAIT.
+[[nodiscard]] bool take_stop(pid_t pid);
+
+/// Whether the child `pid` was continued and has not stopped since; told of once.
+[[nodiscard]] bool take_continuation(pid_t pid);
 
 }  // namespace reapctl::sys

@@ -1,6 +1,9 @@
 /// left_behind BUILD_DIR MARKER DIRECTORY...: the last test of the suite. Fails when a process is left that carries
 /// MARKER (NAME=VALUE, set by ctest for every test) in its environment or runs a program below BUILD_DIR, or when one
-/// of the directories is not empty.
+/// of the directories is not empty, or when there are more cgroups of runs or of tests below our own one than were
+/// noted by `left_behind --note FILE` before the first test. FILE is left_behind.cgroups in BUILD_DIR.
+#include "support/own_cgroup.hpp"
+
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -8,6 +11,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -79,11 +83,49 @@ int report_files(const fs::path& directory) {
   return found;
 }
 
+/// Those that reapctl or a test makes, below the cgroup v2 in which we are.
+std::set<std::string> cgroups() {
+  std::set<std::string> found;
+  const std::string own = reapctl::test::own_cgroup();
+  if (own.empty()) return found;
+  for (const auto& entry : fs::directory_iterator(own)) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind("reapctl-", 0) == 0 || name.rfind("test-", 0) == 0) found.insert(name);
+  }
+  return found;
+}
+
+/// Somebody else's runs may come meanwhile: who is alive in there is none of ours, or reported as a process.
+bool is_empty(const std::string& name) {
+  const std::string events = read_file(reapctl::test::own_cgroup() + "/" + name + "/cgroup.events");
+  return events.find("populated 0") != std::string::npos;
+}
+
+int note_cgroups(const char* into) {
+  std::ofstream file(into);
+  for (const std::string& name : cgroups()) file << name << "\n";
+  return file.flush().good() ? 0 : 1;
+}
+
+int report_cgroups(const fs::path& noted) {
+  std::set<std::string> before;
+  std::ifstream file(noted);
+  for (std::string name; std::getline(file, name);) before.insert(name);
+  int found = 0;
+  for (const std::string& name : cgroups()) {
+    if (before.count(name) != 0 || !is_empty(name)) continue;
+    ++found;
+    std::printf("cgroup left behind: %s\n", name.c_str());
+  }
+  return found;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 3 && std::string_view(argv[1]) == "--note") return note_cgroups(argv[2]);
   if (argc < 4) return 2;
-  int found = report_processes(argv[1], argv[2]);
+  int found = report_processes(argv[1], argv[2]) + report_cgroups(fs::path(argv[1]) / "left_behind.cgroups");
   for (int i = 3; i < argc; ++i) found += report_files(argv[i]);
   return found == 0 ? 0 : 1;
 }

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <string>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -185,6 +186,73 @@ TEST_P(EachShell, Fact27ControlZStopsTheJobAndFgContinuesIt) {
   shell.prompt();
   EXPECT_EQ(stat_of(main.pid).state, 'T');
   EXPECT_EQ(shell.foreground(), shell.pid());
+  shell.enter("fg");
+  EXPECT_EQ(roster.next().role, "continued");
+  send_signal(main.pid, SIGUSR1);
+  shell.prompt();
+  EXPECT_EQ(shell.status(), 7);
+}
+
+/// Holds a process up where it is, unseen by its parent.
+class HeldUp {
+ public:
+  explicit HeldUp(pid_t pid) : pid_(pid) {
+    EXPECT_EQ(::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr), 0);
+    EXPECT_EQ(::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr), 0);
+    EXPECT_EQ(::waitpid(pid, nullptr, __WALL), pid);
+  }
+  ~HeldUp() { EXPECT_EQ(::ptrace(PTRACE_DETACH, pid_, nullptr, nullptr), 0); }
+  HeldUp(const HeldUp&) = delete;
+  HeldUp& operator=(const HeldUp&) = delete;
+
+ private:
+  pid_t pid_;
+};
+
+TEST_P(EachShell, Fact27ControlZRightBehindFgStopsTheJobAgain) {
+  Roster roster;
+  Shell shell(GetParam());
+  shell.enter(typed("", typed_misbehave(roster, "on=CONT:say=continued on=USR1:exit=7 ready=main")));
+  const Process main = roster.next();
+  const pid_t front = front_of(main);
+  shell.type(kControlZ);
+  (void)shell.expect("Stopped");
+  shell.prompt();
+  {
+    const HeldUp supervisor(supervisor_of(main));  // hears of both at once
+    shell.enter("fg");
+    EXPECT_EQ(roster.next().role, "continued");
+    EXPECT_TRUE(await([front] { return stat_of(front).state == 'S'; }));
+    shell.type(kControlZ);
+    EXPECT_TRUE(await([&main] { return stat_of(main.pid).state == 'T'; }));
+  }
+  (void)shell.expect("Stopped");
+  shell.prompt();
+  EXPECT_EQ(stat_of(main.pid).state, 'T');
+  shell.enter("fg");
+  EXPECT_EQ(roster.next().role, "continued");
+  send_signal(main.pid, SIGUSR1);
+  shell.prompt();
+  EXPECT_EQ(shell.status(), 7);
+}
+
+TEST_P(EachShell, Fact27OneStopIsMirroredOnceWhoeverEndsMeanwhile) {
+  Roster roster;
+  Shell shell(GetParam());
+  shell.enter(typed("", typed_misbehave(roster,
+                                        "on=CONT:say=continued on=USR1:exit=7 double-fork [ setsid ready=child ] "
+                                        "ready=main")));
+  const auto processes = roster.await_roles({"main", "child"});
+  const Process main = processes.at("main");
+  {
+    const HeldUp supervisor(supervisor_of(main));
+    shell.type(kControlZ);
+    EXPECT_TRUE(await([&main] { return stat_of(main.pid).state == 'T'; }));
+  }
+  (void)shell.expect("Stopped");
+  shell.prompt();
+  send_signal(processes.at("child").pid, SIGKILL);  // an orphan: the supervisor's own child
+  EXPECT_TRUE(await([&processes] { return !identify(processes.at("child").pid); }));
   shell.enter("fg");
   EXPECT_EQ(roster.next().role, "continued");
   send_signal(main.pid, SIGUSR1);

@@ -6,7 +6,6 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
@@ -38,23 +37,6 @@ void remove_with_all_below(const std::string& cgroup) {
 }
 
 }  // namespace
-
-std::string own_cgroup() {
-  std::string path;
-  std::istringstream memberships(read_file("/proc/self/cgroup"));
-  for (std::string line; std::getline(memberships, line);) {
-    if (line.rfind("0::/", 0) == 0) path = line.substr(3);
-  }
-  std::istringstream mounts(read_file("/proc/self/mountinfo"));
-  for (std::string line; !path.empty() && std::getline(mounts, line);) {
-    std::istringstream fields(line);
-    std::string skipped, root, mount_point;
-    fields >> skipped >> skipped >> skipped >> root >> mount_point;
-    if (root == "/" && line.find(" - cgroup2 ") != std::string::npos)
-      return path == "/" ? mount_point : mount_point + path;
-  }
-  return {};
-}
 
 std::string cgroup_obstacle() {
   if (own_cgroup().empty()) return "cgroup v2 is not mounted here";

@@ -1,13 +1,12 @@
 #pragma once
 
+#include "support/own_cgroup.hpp"
+
 #include <string>
 #include <sys/types.h>
 
 /// Control groups (version 2) as a test sees them, with code of its own.
 namespace reapctl::test {
-
-/// The directory of the cgroup in which this process is; empty when cgroup v2 is not to be seen.
-[[nodiscard]] std::string own_cgroup();
 
 /// Why no cgroup can be made below it; empty when one can.
 [[nodiscard]] std::string cgroup_obstacle();

@@ -1,5 +1,6 @@
 #include "support/world.hpp"
 
+#include "support/cgroup.hpp"
 #include "support/forked.hpp"
 #include "support/json_sink.hpp"
 #include "support/namespace.hpp"
@@ -12,7 +13,6 @@
 #include <filesystem>
 #include <grp.h>
 #include <sched.h>
-#include <sstream>
 #include <stdexcept>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -57,25 +57,6 @@ void mount_file(const std::string& from, const std::string& to) {
 void make_directory(const std::string& path) {
   fs::create_directory(path);
   fs::permissions(path, fs::perms::all | fs::perms::sticky_bit);
-}
-
-/// Where this process is in the cgroup v2 hierarchy, as a path; empty if there is none.
-std::string own_cgroup() {
-  std::string place;
-  std::istringstream groups(read_file("/proc/self/cgroup"));
-  for (std::string line; std::getline(groups, line);) {
-    if (line.starts_with("0::")) place = line.substr(3);
-  }
-  std::istringstream mounts(read_file("/proc/self/mounts"));
-  for (std::string line; !place.empty() && std::getline(mounts, line);) {
-    std::istringstream fields(line);
-    std::string device;
-    std::string path;
-    std::string type;
-    fields >> device >> path >> type;
-    if (type == "cgroup2") return path + (place == "/" ? "" : place);
-  }
-  return {};
 }
 
 /// A cgroup below ours in which `owner` can do what he likes; empty where that is not ours to make.

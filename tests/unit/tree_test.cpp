@@ -268,7 +268,7 @@ TEST_F(TreeTest, KillingReachesEverybody) {
   EXPECT_TRUE(tree_.killing());
   EXPECT_EQ(killed_by(first), SIGKILL);
   EXPECT_EQ(killed_by(second), SIGKILL);
-  const core::Census census = tree_.kill(kNow);
+  const core::Census census = tree_.kill(kNow).value();
   EXPECT_EQ(census.living, 0);
   EXPECT_FALSE(census.newest_kill);
   EXPECT_THAT(tree_.survivors(), IsEmpty());
@@ -279,7 +279,7 @@ TEST_F(TreeTest, ZombiesAreCountedAsChildrenButNotAsLiving) {
   for (int i = 0; i < 3; ++i) pids.push_back(start());
   (void)tree_.kill(kNow);
   for (const pid_t pid : pids) EXPECT_TRUE(test::await_end(pid));
-  EXPECT_EQ(tree_.kill(kNow).living, 0);
+  EXPECT_EQ(tree_.kill(kNow).value().living, 0);
   EXPECT_EQ(tree_.children_seen(), 3U);
 }
 
@@ -342,7 +342,7 @@ TEST_F(TreeTest, AnOrphanThatNobodyHasSeenBeforeIsNotKilled) {
   (void)tree_.kill(kNow);
   // As if a stranger had forked and ended between two looks at the tree.
   const pid_t orphan = start_orphan();
-  const core::Census census = tree_.kill(kNow);
+  const core::Census census = tree_.kill(kNow).value();
   EXPECT_EQ(census.living, 0);
   EXPECT_TRUE(untouched(orphan));
   EXPECT_TRUE(untouched(stranger));
