@@ -63,7 +63,7 @@ class Sweeper {
   std::optional<SweepObserver> observer_;
   core::SweepReport report_;
   core::TimePoint began_at_;
-  std::string survey_failure_;  ///< of the last look: why nobody can tell who is there
+  std::string survey_failure_;                                ///< of the last look: why nobody can tell who is there
   std::map<core::ProcessId, std::size_t> victim_of_process_;  ///< index in the report
   std::map<core::ProcessId, std::size_t> unknown_of_process_;
 };
