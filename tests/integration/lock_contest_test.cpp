@@ -91,7 +91,8 @@ TEST_F(LockContest, FiftyAtOnceUnderRandomKillsNeverTwoHoldersNeverAStuckLock) {
           continue;
         }
         const Outcome outcome = (*each)->wait();
-        const std::set<int> of_a_loser_or_a_holder_that_was_stopped = {75, 125, 128 + SIGINT, 128 + SIGTERM, 128 + SIGKILL};
+        const std::set<int> of_a_loser_or_a_holder_that_was_stopped = {75, 125, 128 + SIGINT, 128 + SIGTERM,
+                                                                       128 + SIGKILL};
         EXPECT_TRUE(outcome.killed_by() == SIGKILL || outcome.code() == 0 ||
                     of_a_loser_or_a_holder_that_was_stopped.contains(outcome.code()))
             << outcome.code() << outcome.err;
