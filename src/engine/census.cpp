@@ -1,9 +1,12 @@
 #include "engine/census.hpp"
 
+#include "core/time.hpp"
 #include "engine/registry.hpp"
 #include "engine/run_cgroup.hpp"
 
 #include <cerrno>
+#include <chrono>
+#include <poll.h>
 #include <string_view>
 #include <unistd.h>
 #include <unordered_map>
@@ -25,6 +28,31 @@ std::vector<std::string> cookies_in(std::string_view text) {
   return ids;
 }
 
+/// An exec takes this long where the disk is slow and the machine is busy.
+constexpr std::chrono::seconds kLongestExec{1};
+
+/// Reads which runs a process belongs to. False: it is in the middle of its exec and shows nothing, so ask again.
+bool read_cookies(const proc::ProcFs& proc, core::ProcessFacts& facts) {
+  const pid_t pid = facts.stat.id.pid;
+  const auto text = proc.read(std::to_string(pid) + "/environ");
+  if (text) {
+    facts.cookies = cookies_in(*text);
+    return !text->empty() || !proc.is_in_exec(pid);
+  }
+  facts.environ_readable = proc::is_gone(text.error());
+  return true;
+}
+
+/// Who shows nothing in the end is unknown, and not nobody's.
+void ask_again(const proc::ProcFs& proc, ProcessCensus& census, std::vector<std::size_t> in_exec) {
+  const core::TimePoint deadline = core::Clock::now() + kLongestExec;
+  while (!in_exec.empty() && core::Clock::now() < deadline) {
+    (void)::poll(nullptr, 0, 1);  // nothing tells of the end of an exec
+    std::erase_if(in_exec, [&](std::size_t i) { return read_cookies(proc, census.processes[i]); });
+  }
+  for (const std::size_t i : in_exec) census.processes[i].environ_readable = false;
+}
+
 /// The run whose lock file a descriptor of a process leads to: ".../<id>/lock".
 std::string run_of_lock(std::string_view target) {
   const std::string ending = std::string("/") + kLockFile;
@@ -40,19 +68,18 @@ ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks) {
   proc::Listing listing = proc.all();
   ProcessCensus census{.processes = {}, .complete = listing.complete && !hides_processes(proc)};
   census.processes.reserve(listing.processes.size());
+  std::vector<std::size_t> in_exec;
   for (core::ProcessStat& stat : listing.processes) {
     core::ProcessFacts facts{.stat = std::move(stat), .cookies = {}, .cgroups = {}, .uid = {}};
     if (facts.stat.id.start_ticks >= since_ticks && core::is_alive(facts.stat)) {
-      const pid_t pid = facts.stat.id.pid;
-      const auto text = proc.read(std::to_string(pid) + "/environ");
-      if (text) {
-        facts.cookies = cookies_in(*text);
-      } else if (!proc::is_gone(text.error())) {
-        facts.environ_readable = false;
-        if (const auto status = proc.status(pid)) facts.uid = status->effective_uid;
-      }
+      if (!read_cookies(proc, facts)) in_exec.push_back(census.processes.size());
     }
     census.processes.push_back(std::move(facts));
+  }
+  ask_again(proc, census, std::move(in_exec));
+  for (core::ProcessFacts& facts : census.processes) {
+    if (facts.environ_readable) continue;
+    if (const auto status = proc.status(facts.stat.id.pid)) facts.uid = status->effective_uid;
   }
   return census;
 }

@@ -222,6 +222,11 @@ EnvironMatch ProcFs::environ_has(pid_t pid, std::string_view assignment) const {
   return text->size() < kTextLimit ? EnvironMatch::no : EnvironMatch::unreadable;
 }
 
+bool ProcFs::is_in_exec(pid_t pid) const {
+  const auto text = read(of_pid(pid, "stat"));
+  return text && proc::is_in_exec(*text);
+}
+
 sys::Result<std::string> ProcFs::read(std::string_view path) const {
   const std::string full = full_path(path);
   const sys::UniqueFd fd(::open(full.c_str(), O_RDONLY | O_CLOEXEC));
