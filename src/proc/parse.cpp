@@ -105,6 +105,18 @@ std::optional<core::ProcessStat> parse_stat(std::string_view text) {
   return stat;
 }
 
+bool is_in_exec(std::string_view stat) {
+  constexpr std::uint64_t kHasNoMemory = 0x00200004;  // a thread of the kernel, or on its way out
+  const std::size_t close = stat.rfind(')');
+  if (close == std::string_view::npos) return false;
+  std::uint64_t flags = 0;
+  std::uint64_t env_end = 0;
+  Fields fields(stat.substr(close + 1));
+  fields.skip(6).number(flags);     // state ppid pgrp session tty_nr tpgid
+  fields.skip(41).number(env_end);  // minflt to env_start
+  return fields.ok() && env_end == 0 && (flags & kHasNoMemory) == 0;
+}
+
 std::optional<SignalMasks> parse_signal_masks(std::string_view status) {
   const auto blocked = mask_after(status, "\nSigBlk:\t");
   const auto ignored = mask_after(status, "\nSigIgn:\t");
