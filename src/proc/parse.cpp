@@ -39,8 +39,9 @@ class Fields {
  private:
   /// A field counts only with the separator behind it: a number that the text breaks off in would be a wrong number.
   std::string_view next() {
-    const std::size_t end = rest_.find_first_of(" \n", 1);
-    if (rest_.empty() || rest_.front() != ' ' || end == std::string_view::npos) {
+    std::size_t end = 1;  // by hand: find_first_of took a quarter of what a look costs outside the kernel
+    while (end < rest_.size() && rest_[end] != ' ' && rest_[end] != '\n') ++end;
+    if (rest_.empty() || rest_.front() != ' ' || end >= rest_.size()) {
       ok_ = false;
       return {};
     }
