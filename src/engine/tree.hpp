@@ -123,7 +123,7 @@ class Tree {
   std::set<core::ProcessId> strangers_;
   std::set<core::ProcessId> ours_;  ///< only kept while there are strangers
   std::set<core::ProcessId> told_;
-  std::deque<core::ProcessStat> untold_;  ///< of the current rung
+  std::deque<core::ProcessStat> untold_;               ///< of the current rung
   std::map<core::ProcessId, core::TimePoint> killed_;  ///< when each got its first SIGKILL
   std::map<core::ProcessId, int> refused_;             ///< errno of a SIGKILL that could not be sent
   bool killing_ = false;

@@ -39,9 +39,9 @@ class ChildrenReader {
  public:
   explicit ChildrenReader(sys::UniqueFd fd) : fd_(std::move(fd)) {}
 
-  /// The next of them, some hundreds; empty at the end. Whoever comes later is at the end of the list, and the next call
-  /// reads on there, in a fraction of the time that reading from the start takes. But if somebody is reaped in between
-  /// as many are passed over. Source: fs/seq_file.c, get_children_pid() in fs/proc/array.c.
+  /// The next of them, some hundreds; empty at the end. Whoever comes later is at the end of the list, and the next
+  /// call reads on there, in a fraction of the time that reading from the start takes. But if somebody is reaped in
+  /// between as many are passed over. Source: fs/seq_file.c, get_children_pid() in fs/proc/array.c.
   [[nodiscard]] std::vector<pid_t> next();
 
  private:
