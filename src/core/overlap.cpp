@@ -74,6 +74,9 @@ std::string holder_sentence(std::string_view lock, const LockHolder& holder, Wal
             human_duration(std::chrono::duration_cast<Millis>(now - *holder.started_at));
   }
   text += ": " + doing(holder);
+  if (!holder.inside_of.empty()) {
+    text += "; it was started inside of run " + holder.inside_of + ", which took the lock and whose reapctl is dead";
+  }
   if (holder.encloses_us) text += "; this run was started inside of it";
   return text;
 }

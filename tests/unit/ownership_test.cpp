@@ -178,8 +178,13 @@ TEST(Victims, WhoCannotBeReadIsUnknownOnlyIfItCouldBelong) {
 /// As (sd-pam) below the systemd of a user, and the sshd of a login.
 TEST(Victims, WhoCannotBeReadIsNotUnknownInASessionThatTheRunCannotBeIn) {
   const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned, {}, {.pid = 20, .start_ticks = 50})};
-  ProcessFacts leader = process(60, 1);
-  leader.stat.sid = 60;
+  const auto leads = [](std::vector<std::string> cookies = {}) {
+    ProcessFacts facts = process(60, 1, std::move(cookies));
+    facts.stat.environment_begin = 1000;
+    facts.stat.environment_end = 1100;
+    return facts;
+  };
+  ProcessFacts leader = leads();
   ProcessFacts closed = process(61, 1);
   closed.environ_readable = false;
   closed.uid = 1000;
@@ -191,22 +196,29 @@ TEST(Victims, WhoCannotBeReadIsNotUnknownInASessionThatTheRunCannotBeIn) {
   EXPECT_EQ(doubts(), 1U);
   leader.stat.id.start_ticks = 9;  // older than the run
   EXPECT_EQ(doubts(), 0U);
-  leader = process(60, 1);
+  leader = leads();
+  leader.stat.environment_end = 1000;  // it may have cleared it
+  EXPECT_EQ(doubts(), 1U);
 
+  leader = leads();
   leader.environ_readable = false;
   leader.uid = 0;
   EXPECT_EQ(doubts(), 0U);
   leader.uid = 1000;
   EXPECT_EQ(doubts(), 2U);  // both
-  leader = process(60, 1, {"A"});
+  leader.uid = {};          // gone before anybody could ask
   EXPECT_EQ(doubts(), 1U);
-  leader = process(59, 1);  // nobody knows who the leader was
+  leader = leads({"A"});
   EXPECT_EQ(doubts(), 1U);
-  leader = process(60, 1);
+  leader = leads();  // nobody knows who the leader was
+  leader.stat.id.pid = 59;
+  EXPECT_EQ(doubts(), 1U);
+  leader = leads();
   closed.stat.sid = 61;  // its own
   EXPECT_EQ(doubts(), 1U);
   closed.stat.sid = 77;  // that of the command
-  leader = process(77, 1);
+  leader = leads();
+  leader.stat.id.pid = 77;
   EXPECT_EQ(doubts(), 1U);
   closed.stat.sid = 0;  // outside of this PID namespace
   EXPECT_EQ(doubts(), 1U);
