@@ -32,9 +32,7 @@ class Sessions {
   }
 
   [[nodiscard]] bool exclude(const ProcessStat& process, const RunRecord& record) const {
-    if (!record.main || process.sid == 0 || process.sid == process.id.pid || process.sid == record.main->sid) {
-      return false;
-    }
+    if (!record.main || process.sid == record.main->sid) return false;
     const auto found = index_of_pid_.find(process.sid);
     if (found == index_of_pid_.end()) return false;
     const ProcessFacts& leader = processes_[found->second];

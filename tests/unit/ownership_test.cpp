@@ -1,4 +1,5 @@
 #include "core/victims.hpp"
+#include "support/picture.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,49 +7,15 @@
 namespace reapctl::core {
 namespace {
 
+using test::kSweeper;
+using test::pids;
+using test::process;
+using test::run_of;
+using test::select;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-OwningRun run_of(std::string id, Verdict verdict, std::vector<std::string> enclosing = {}, ProcessId main = {}) {
-  OwningRun run{.record = {}, .verdict = verdict};
-  run.record.run_id = std::move(id);
-  run.record.enclosing = std::move(enclosing);
-  run.record.supervisor = {.pid = 100000, .start_ticks = 10};
-  run.record.uid = 1000;
-  if (main.pid != 0) run.record.main = MainOnRecord{.id = main, .pgid = main.pid, .sid = 77};
-  return run;
-}
-
-ProcessFacts process(pid_t pid, pid_t ppid, std::vector<std::string> cookies = {}) {
-  ProcessFacts facts;
-  facts.stat.id = {.pid = pid, .start_ticks = 50};
-  facts.stat.ppid = ppid;
-  facts.stat.pgid = pid;
-  facts.stat.state = 'S';
-  facts.cookies = std::move(cookies);
-  return facts;
-}
-
-const Sweeper kSweeper{.pid = 9000, .pgid = 9000, .ancestors = {8999}};
-
-Selection select(const std::vector<OwningRun>& runs, const std::vector<ProcessFacts>& processes,
-                 const KnownOwners& known = {}) {
-  std::set<std::size_t> targets;
-  std::set<std::size_t> released;
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    if (runs[i].verdict == Verdict::orphaned) targets.insert(i);
-    if (runs[i].verdict == Verdict::released) released.insert(i);
-  }
-  return select_of_runs(runs, targets, released, processes, attribute(runs, processes, known), kSweeper);
-}
-
-std::vector<pid_t> pids(const Selection& selection, const std::vector<ProcessFacts>& processes) {
-  std::vector<pid_t> all;
-  for (const Victim& victim : selection.victims) all.push_back(processes[victim.process].stat.id.pid);
-  return all;
-}
 
 TEST(Ownership, ByRecordCookieAndDescentWithTheReasons) {
   const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned, {}, {.pid = 20, .start_ticks = 50})};
