@@ -114,6 +114,9 @@ TEST_F(SweepForUsers, EndsTheOrphansOfEveryUserAndNoActiveRun) {
     for pid in $live; do alive $pid || echo "live one dead"; done
     ls -d /run/reapctl/0/* /run/reapctl/65534/* /run/base/* | wc -l
     "$reapctl" sweep --all-users --json
+    # Else the runs would die with this PID namespace, and nobody remove their cgroups.
+    "$reapctl" sweep --all-users --include-active > /dev/null
+    ls -d /run/reapctl/0/* /run/reapctl/65534/* /run/base/* 2> /dev/null
   )sh";
   const auto with = [&script](const std::string& sweep) {
     std::string text = script;
@@ -128,6 +131,7 @@ TEST_F(SweepForUsers, EndsTheOrphansOfEveryUserAndNoActiveRun) {
     const auto report = last_json_line(outcome.out);
     EXPECT_EQ(report["summary"]["runs_orphaned"], 0);
     EXPECT_EQ(report["summary"]["runs_active"], 6);
+    EXPECT_THAT(outcome.out, testing::EndsWith("}\n")) << "the active ones end as well when they are asked to";
   }
 }
 
