@@ -169,18 +169,20 @@ class LeftoverRemoval {
   }
 
   /// False when the deadline comes first.
-  [[nodiscard]] bool wait_for(const RemovalJob& job) const {
+  [[nodiscard]] bool wait_for(RemovalJob& job) const {
     pollfd done{.fd = job.completion_fd(), .events = POLLIN, .revents = 0};
     core::TimePoint now = core::Clock::now();
     core::RemovalDisplay display(now);
+    bool ended = false;
     do {
       const auto left = std::chrono::ceil<core::Millis>(std::min(deadline_, display.next()) - now);
-      (void)::poll(&done, 1, static_cast<int>(std::max(left, core::Millis(0)).count()));
+      const int ready = ::poll(&done, 1, static_cast<int>(std::max(left, core::Millis(0)).count()));
+      ended = ready > 0 && job.ended();
       now = core::Clock::now();
       if (const auto line = display.line(now, job.counts().files)) progress_(*line);
-    } while (done.revents == 0 && now < deadline_);
+    } while (!ended && now < deadline_);
     progress_("");
-    return done.revents != 0;
+    return ended;
   }
 
   void remove(const core::RemoveOnRecord& recorded) {

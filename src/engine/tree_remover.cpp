@@ -71,46 +71,64 @@ TreeRemover::TreeRemover(int parent_fd, const std::string& name, const Directory
 
 void TreeRemover::run() {
   progress_.set_threads(1);
-  auto fd = open_root();
-  if (!fd && fd.error().code == ENOENT) return progress_.set_complete();
-  if (!fd) return progress_.add_error(name_, fd.error().code);
-  root_ = std::make_shared<RemovalDirectory>(fd.take(), name_, nullptr);
-  board_.add(root_);
-  work(core::Clock::now() + kAlone);
+  if (run_until(core::Clock::now() + kAlone)) return;
+  start_helpers();
+  (void)work(here_, std::nullopt);
   helpers_.clear();
 }
 
-sys::Result<sys::UniqueFd> TreeRemover::open_root() const {
+bool TreeRemover::run_until(core::TimePoint end) {
+  if (root_ == nullptr && !begin()) return true;
+  return work(here_, end);
+}
+
+/// False if there is nothing to do, or nothing may be done.
+bool TreeRemover::begin() {
+  auto named = name_root();
+  auto fd = named ? sys::open_named(named->get()) : std::move(named);
+  if (!fd && fd.error().code == ENOENT) {
+    progress_.set_complete();
+  } else if (!fd) {
+    progress_.add_error(name_, fd.error().code);
+  } else {
+    root_ = std::make_shared<RemovalDirectory>(fd.take(), name_, nullptr);
+    board_.add(root_);
+  }
+  return root_ != nullptr;
+}
+
+sys::Result<sys::UniqueFd> TreeRemover::name_root() const {
   auto named = sys::name_subdirectory(parent_fd_, name_.c_str());
   if (!named) return named;
   const auto identity = sys::directory_identity(named->get());
   if (!identity) return identity.error();
   if (*identity != expected_) return sys::Error{.code = ESTALE, .operation = "identify", .subject = name_};
-  return sys::open_named(named->get());
+  return named;
 }
 
 void TreeRemover::start_helpers() {
   const std::size_t threads = std::min(kThreads, thread_limit());
   try {
-    while (helpers_.size() + 1 < threads) helpers_.emplace_back([this] { work(std::nullopt); });
+    while (helpers_.size() + 1 < threads) {
+      helpers_.emplace_back([this] {
+        Ptr directory;
+        (void)work(directory, std::nullopt);
+      });
+    }
   } catch (const std::system_error&) {
     // A limit on threads: those that there are do it.
   }
   progress_.set_threads(static_cast<int>(helpers_.size()) + 1);
 }
 
-void TreeRemover::work(std::optional<core::TimePoint> alone_until) {
+bool TreeRemover::work(Ptr& directory, std::optional<core::TimePoint> until) {
   EntrySlice slice;
-  Ptr directory;
   while (!progress_.stopping()) {
-    if (alone_until && core::Clock::now() >= *alone_until) {
-      start_helpers();
-      alone_until.reset();
-    }
-    if (directory == nullptr && (directory = next_directory()) == nullptr) return;
+    if (until && core::Clock::now() >= *until) return false;
+    if (directory == nullptr && (directory = next_directory()) == nullptr) return true;
     const auto claimed = directory->claim(slice);
     if (claimed && *claimed == RemovalDirectory::Claim::slice) {
-      directory = work_on_slice(directory, slice);
+      directory = work_on_slice(std::move(directory), slice);
       continue;
     }
     if (claimed && *claimed == RemovalDirectory::Claim::ended) {
@@ -119,27 +137,27 @@ void TreeRemover::work(std::optional<core::TimePoint> alone_until) {
     }
     if (!claimed) failed(*directory, ".", claimed.error().code);
     board_.remove(*directory);
-    Ptr above = directory->above();
-    Ptr again = drop(std::move(directory));
-    directory = again != nullptr ? std::move(again) : std::move(above);
+    directory = directory->drop() ? emptied(std::move(directory)) : directory->above();
   }
+  return true;
 }
 
 TreeRemover::Ptr TreeRemover::next_directory() {
   while (auto work = board_.take(progress_.stop_token())) {
     if (work->directory != nullptr) return work->directory;
-    Ptr entered = enter(root_, lifted_name(work->lifted).c_str());
-    Ptr again = drop(root_);
-    if (entered != nullptr) return entered;
-    if (again != nullptr) return again;
+    Ptr next = enter(root_, lifted_name(work->lifted).c_str());
+    if (root_->drop()) next = emptied(root_);  // then others are done with what was entered
+    if (next != nullptr) return next;
   }
   return nullptr;
 }
 
-TreeRemover::Ptr TreeRemover::work_on_slice(const Ptr& directory, const EntrySlice& slice) {
+/// Returns where to go on. The caller must not keep `directory`: as long as somebody does, it and all those above it
+/// hold their descriptors.
+TreeRemover::Ptr TreeRemover::work_on_slice(Ptr directory, const EntrySlice& slice) {
   sys::EntryCursor cursor = slice.entries();
   sys::DirectoryEntry entry;
-  Ptr next = directory;
+  Ptr next;
   const bool skip_lifted = directory == root_ && directory->first_scan();
   while (!progress_.stopping() && cursor.next(entry)) {
     // Those are on the board.
@@ -148,8 +166,9 @@ TreeRemover::Ptr TreeRemover::work_on_slice(const Ptr& directory, const EntrySli
     if (entry.type != DT_DIR && remove_file(*directory, entry.name)) continue;
     if (Ptr entered = enter(directory, entry.name)) next = std::move(entered);
   }
-  if (Ptr again = drop(directory)) return again;
-  return next;
+  // Others may have found `next` on the board and be done with it already.
+  if (directory->drop()) return emptied(std::move(directory));
+  return next != nullptr ? next : directory;
 }
 
 bool TreeRemover::remove_file(RemovalDirectory& directory, const char* name) {
@@ -217,10 +236,10 @@ void TreeRemover::lift(RemovalDirectory& directory, const char* name) {
   failed(directory, name, code);
 }
 
-/// One thing less to wait for in `directory`. Removes it when that was the last, and then the same for the directory
-/// above it. Returns a directory that has to be read again instead.
-TreeRemover::Ptr TreeRemover::drop(Ptr directory) {
-  while (directory->drop()) {
+/// Nothing has to be waited for in `directory` any more. Removes it, and likewise the directory above it if this was
+/// the last in there. Returns the first that has to be read again, or is not done; null when all is.
+TreeRemover::Ptr TreeRemover::emptied(Ptr directory) {
+  do {
     const Removed removed = remove_emptied(*directory);
     if (removed == Removed::read_again) {
       board_.add(directory);
@@ -232,8 +251,8 @@ TreeRemover::Ptr TreeRemover::drop(Ptr directory) {
     }
     if (removed == Removed::no) directory->above()->keep();
     directory = directory->above();
-  }
-  return nullptr;
+  } while (directory->drop());
+  return directory;
 }
 
 TreeRemover::Removed TreeRemover::remove_emptied(RemovalDirectory& directory) {
@@ -261,7 +280,7 @@ TreeRemover::Removed TreeRemover::remove_emptied(RemovalDirectory& directory) {
 
 int TreeRemover::remove_root_name() const {
   // rmdir(2) takes a name: what another directory of this name could lose in the instant that remains is itself, empty.
-  const auto still = open_root();
+  const auto still = name_root();
   if (!still) return still.error().code;
   return ::unlinkat(parent_fd_, name_.c_str(), AT_REMOVEDIR) == 0 ? 0 : errno;
 }

@@ -33,17 +33,20 @@ class TreeRemover {
   TreeRemover(int parent_fd, const std::string& name, const DirectoryIdentity& expected, RemovalProgress& progress);
   /// Starts with the calling thread alone; others join when it takes longer than a moment. Returns when all have ended.
   void run();
+  /// Instead of run(), where there can be no thread: a part of it, until `end`. True once all is done.
+  [[nodiscard]] bool run_until(core::TimePoint end);
 
   static constexpr int kMaxDepth = 16;
 
  private:
   using Ptr = RemovalDirectory::Ptr;
 
-  [[nodiscard]] sys::Result<sys::UniqueFd> open_root() const;
+  [[nodiscard]] bool begin();
+  [[nodiscard]] sys::Result<sys::UniqueFd> name_root() const;
   void start_helpers();
-  void work(std::optional<core::TimePoint> alone_until);
+  [[nodiscard]] bool work(Ptr& directory, std::optional<core::TimePoint> until);
   [[nodiscard]] Ptr next_directory();
-  [[nodiscard]] Ptr work_on_slice(const Ptr& directory, const EntrySlice& slice);
+  [[nodiscard]] Ptr work_on_slice(Ptr directory, const EntrySlice& slice);
 
   [[nodiscard]] bool remove_file(RemovalDirectory& directory, const char* name);
   [[nodiscard]] Ptr enter(const Ptr& directory, const char* name);
@@ -51,7 +54,7 @@ class TreeRemover {
   void lift(RemovalDirectory& directory, const char* name);
   [[nodiscard]] std::string lifted_name(std::int64_t number) const;
 
-  [[nodiscard]] Ptr drop(Ptr directory);
+  [[nodiscard]] Ptr emptied(Ptr directory);
   enum class Removed { yes, no, read_again };
   [[nodiscard]] Removed remove_emptied(RemovalDirectory& directory);
   [[nodiscard]] int remove_root_name() const;
@@ -64,6 +67,7 @@ class TreeRemover {
   const std::string lifted_prefix_;
   RemovalBoard board_;
   Ptr root_;
+  Ptr here_;                      ///< where the thread that began is at work
   std::mutex lifting_;            ///< one lift at a time, as in the kernel
   std::int64_t next_lifted_ = 0;  ///< guarded by lifting_
   std::vector<std::jthread> helpers_;
