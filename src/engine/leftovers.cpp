@@ -152,7 +152,9 @@ class LeftoverRemoval {
     }
     const bool ended = wait_for(*job);
     const RemovalStats stats = ended ? job->take_result() : job->abandon();
-    if (!stats.errors.empty() && stats.errors.front().errno_name == "ESTALE") {
+    // Of the directory itself; a file server says the same of what it has forgotten inside.
+    if (!stats.errors.empty() && stats.errors.front().errno_name == "ESTALE" &&
+        stats.errors.front().path == "reapctl-" + record_.run_id) {
       remark(workdir.path + " is another directory now: left alone");
       return;
     }

@@ -58,6 +58,15 @@ sys::Result<sys::UniqueFd> open_in(const RemovalDirectory& directory, const char
   return sys::open_named(named->get());
 }
 
+std::int64_t to_ns(const statx_timestamp& time) {
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+}
+
+std::int64_t now_ns() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
 std::string unique_prefix() {
   // Not a name that an earlier, interrupted removal may have left behind.
   return ".reapctl-" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) + "-";
@@ -67,7 +76,12 @@ std::string unique_prefix() {
 
 TreeRemover::TreeRemover(int parent_fd, const std::string& name, const DirectoryIdentity& expected,
                          RemovalProgress& progress)
-    : parent_fd_(parent_fd), name_(name), expected_(expected), progress_(progress), lifted_prefix_(unique_prefix()) {}
+    : parent_fd_(parent_fd),
+      name_(name),
+      expected_(expected),
+      progress_(progress),
+      lifted_prefix_(unique_prefix()),
+      began_ns_(now_ns()) {}
 
 void TreeRemover::run() {
   progress_.set_threads(1);
@@ -187,6 +201,13 @@ TreeRemover::Ptr TreeRemover::enter(const Ptr& directory, const char* name) {
   }
   auto fd = open_in(*directory, name);
   if (!fd) return enter_failed(directory, name, fd.error().code);
+  if (newborn_.load(std::memory_order_relaxed) >= kMaxNewborn) {
+    struct statx status {};
+    if (::statx(fd->get(), "", AT_EMPTY_PATH, STATX_BTIME, &status) == 0 && is_newborn(status)) {
+      failed(*directory, name, ENOTEMPTY);
+      return nullptr;
+    }
+  }
   directory->hold();
   auto entered = std::make_shared<RemovalDirectory>(fd.take(), name, directory);
   board_.add(entered);
@@ -257,14 +278,17 @@ TreeRemover::Ptr TreeRemover::emptied(Ptr directory) {
 
 TreeRemover::Removed TreeRemover::remove_emptied(RemovalDirectory& directory) {
   if (directory.kept()) return Removed::no;
-  struct stat status {};
-  const std::int64_t bytes = ::fstat(directory.fd(), &status) == 0 ? std::int64_t{status.st_blocks} * 512 : 0;
+  struct statx status {};
+  (void)::statx(directory.fd(), "", AT_EMPTY_PATH, STATX_BLOCKS | STATX_BTIME,
+                &status);  // then there is nothing to add
+  const auto bytes = static_cast<std::int64_t>(status.stx_blocks) * 512;
   const char* name = directory.name().c_str();
   const bool root = directory.above() == nullptr;
   const int code = root ? remove_root_name() : unlink_in(*directory.above(), name, AT_REMOVEDIR);
   if (code == 0) {
     progress_.add_directory(bytes);
     if (root) progress_.set_complete();
+    if (is_newborn(status)) newborn_.fetch_add(1, std::memory_order_relaxed);
     return Removed::yes;
   }
   if (code == ENOTEMPTY && directory.read_again()) return Removed::read_again;
@@ -276,6 +300,14 @@ TreeRemover::Removed TreeRemover::remove_emptied(RemovalDirectory& directory) {
   if (code == ENOENT || (code == ENOTDIR && remove_file(*directory.above(), name))) return Removed::yes;
   failed(*directory.above(), name, code);
   return Removed::no;
+}
+
+/// Whether it was made after the removal began. Not if it was made in the future: clocks are set back, and those of a
+/// file server differ.
+bool TreeRemover::is_newborn(const struct statx& status) const {
+  if ((status.stx_mask & STATX_BTIME) == 0) return false;
+  const std::int64_t born_ns = to_ns(status.stx_btime);
+  return born_ns > began_ns_ && born_ns <= now_ns();
 }
 
 int TreeRemover::remove_root_name() const {

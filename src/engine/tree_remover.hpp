@@ -7,11 +7,13 @@
 #include "sys/directory.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <sys/stat.h>
 #include <thread>
 #include <vector>
 
@@ -28,6 +30,10 @@ namespace reapctl::engine {
 /// below kMaxDepth levels is moved up ("lifted"), to a new name directly in the work directory, and deleted later from
 /// there. That costs one rename for every kMaxDepth levels of a chain, no memory for the path, and no second visit of
 /// any level. What refuses to be renamed (immutable, somebody else's in a sticky directory) refuses rmdir as well.
+///
+/// End. A directory is read again only so often, but whoever makes new ones in the new ones, as fast as they are
+/// deleted, would keep us here for ever. So those that are younger than the removal are entered until kMaxNewborn of
+/// them have gone; where the file system keeps no birth times, only --stop-timeout ends that.
 class TreeRemover {
  public:
   TreeRemover(int parent_fd, const std::string& name, const DirectoryIdentity& expected, RemovalProgress& progress);
@@ -37,6 +43,7 @@ class TreeRemover {
   [[nodiscard]] bool run_until(core::TimePoint end);
 
   static constexpr int kMaxDepth = 16;
+  static constexpr int kMaxNewborn = 20'000;
 
  private:
   using Ptr = RemovalDirectory::Ptr;
@@ -57,6 +64,7 @@ class TreeRemover {
   [[nodiscard]] Ptr emptied(Ptr directory);
   enum class Removed { yes, no, read_again };
   [[nodiscard]] Removed remove_emptied(RemovalDirectory& directory);
+  [[nodiscard]] bool is_newborn(const struct statx& status) const;
   [[nodiscard]] int remove_root_name() const;
   void failed(RemovalDirectory& directory, const char* name, int code);
 
@@ -65,6 +73,8 @@ class TreeRemover {
   const DirectoryIdentity expected_;
   RemovalProgress& progress_;
   const std::string lifted_prefix_;
+  const std::int64_t began_ns_;  ///< since the epoch
+  std::atomic<int> newborn_{0};  ///< directories younger than that, and gone
   RemovalBoard board_;
   Ptr root_;
   Ptr here_;                      ///< where the thread that began is at work
