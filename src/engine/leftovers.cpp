@@ -235,6 +235,7 @@ WorkdirSize measure_workdir(const core::RunRecord& record) {
   if (record.workdir->identity && (!identity || *identity != identity_of(*record.workdir->identity))) return size;
   size.there = true;
   namespace fs = std::filesystem;
+  constexpr int kMostLevels = 64;  // each holds a descriptor, a buffer and its path
   std::error_code failure;
   std::map<std::uint64_t, nlink_t> names_seen;  // of files with several: the blocks go with the last one
   const auto add = [&](const struct stat& status) {
@@ -247,6 +248,7 @@ WorkdirSize measure_workdir(const core::RunRecord& record) {
   const fs::path root = "/proc/self/fd/" + std::to_string(directory->get());
   fs::recursive_directory_iterator entry(root / "", fs::directory_options::skip_permission_denied, failure);
   for (; !failure && entry != fs::recursive_directory_iterator(); entry.increment(failure)) {
+    if (entry.depth() >= kMostLevels) entry.disable_recursion_pending();
     if (::lstat(entry->path().c_str(), &status) != 0) continue;
     if (!S_ISDIR(status.st_mode)) ++size.files;
     add(status);
