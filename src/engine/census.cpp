@@ -1,9 +1,12 @@
 #include "engine/census.hpp"
 
+#include "core/time.hpp"
 #include "engine/registry.hpp"
 #include "engine/run_cgroup.hpp"
 
 #include <cerrno>
+#include <chrono>
+#include <poll.h>
 #include <string_view>
 #include <unistd.h>
 #include <unordered_map>
@@ -56,23 +59,46 @@ void EnvironmentMemory::remember(const core::ProcessStat& process, const std::ve
 
 namespace {
 
-/// Returns why its environment could not be read, when that is no matter of rights.
-std::string look_into(const proc::ProcFs& proc, core::ProcessFacts& process, EnvironmentMemory& memory) {
+/// What became of the attempt to read an environment.
+struct EnvironmentLook {
+  bool in_exec = false;  ///< it is in the middle of its exec and shows nothing, so ask again
+  std::string failure;   ///< why it could not be read, when that is no matter of rights
+};
+
+EnvironmentLook look_into(const proc::ProcFs& proc, core::ProcessFacts& process, EnvironmentMemory& memory) {
   if (const auto* cookies = memory.find(process.stat)) {
     process.cookies = *cookies;
     return {};
   }
   const pid_t pid = process.stat.id.pid;
   const auto text = proc.environment(pid);
-  if (text) {
-    process.cookies = cookies_in(*text);
-    memory.remember(process.stat, process.cookies);
-    return {};
+  if (!text) {
+    if (proc::is_gone(text.error())) return {};
+    process.environ_readable = false;
+    return {.in_exec = false, .failure = proc::is_forbidden(text.error()) ? std::string() : text.error().message()};
   }
-  if (proc::is_gone(text.error())) return {};
-  process.environ_readable = false;
-  if (const auto status = proc.status(pid)) process.uid = status->effective_uid;
-  return proc::is_forbidden(text.error()) ? std::string() : text.error().message();
+  if (text->empty() && proc.is_in_exec(pid)) return {.in_exec = true, .failure = {}};
+  process.cookies = cookies_in(*text);
+  memory.remember(process.stat, process.cookies);
+  return {};
+}
+
+/// An exec takes this long where the disk is slow and the machine is busy.
+constexpr std::chrono::seconds kLongestExec{1};
+
+/// Who shows nothing in the end is unknown, and not nobody's.
+void ask_again(const proc::ProcFs& proc, ProcessCensus& census, std::vector<std::size_t> in_exec,
+               EnvironmentMemory& memory) {
+  const core::TimePoint deadline = core::Clock::now() + kLongestExec;
+  while (!in_exec.empty() && core::Clock::now() < deadline) {
+    (void)::poll(nullptr, 0, 1);  // nothing tells of the end of an exec
+    std::erase_if(in_exec, [&](std::size_t i) {
+      EnvironmentLook look = look_into(proc, census.processes[i], memory);
+      if (census.failure.empty()) census.failure = std::move(look.failure);
+      return !look.in_exec;
+    });
+  }
+  for (const std::size_t i : in_exec) census.processes[i].environ_readable = false;
 }
 
 }  // namespace
@@ -84,13 +110,20 @@ ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks, E
                        .failure = std::move(listing.failure),
                        .unsure_cgroups = {}};
   census.processes.reserve(listing.processes.size());
+  std::vector<std::size_t> in_exec;
   for (core::ProcessStat& stat : listing.processes) {
     core::ProcessFacts facts{.stat = std::move(stat), .cookies = {}, .cgroups = {}, .uid = {}};
     if (facts.stat.id.start_ticks >= since_ticks && core::is_alive(facts.stat)) {
-      const std::string failure = look_into(proc, facts, memory);
-      if (census.failure.empty()) census.failure = failure;
+      EnvironmentLook look = look_into(proc, facts, memory);
+      if (look.in_exec) in_exec.push_back(census.processes.size());
+      if (census.failure.empty()) census.failure = std::move(look.failure);
     }
     census.processes.push_back(std::move(facts));
+  }
+  ask_again(proc, census, std::move(in_exec), memory);
+  for (core::ProcessFacts& facts : census.processes) {
+    if (facts.environ_readable) continue;
+    if (const auto status = proc.status(facts.stat.id.pid)) facts.uid = status->effective_uid;
   }
   return census;
 }

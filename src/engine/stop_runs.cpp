@@ -10,6 +10,9 @@
 namespace reapctl::engine {
 namespace {
 
+/// How long a reapctl that was stopped meanwhile is left so.
+constexpr core::Millis kLookInterval{200};
+
 /// The descriptors through which the end of the run's reapctl shows.
 struct Watched {
   std::vector<sys::UniqueFd> reapctl;
@@ -36,8 +39,17 @@ bool is_of(const proc::ProcFs& proc, const core::ProcessId& id, uid_t owner) {
   return !status || status->effective_uid == owner;  // gone: then nobody is signalled, for its identity is looked at
 }
 
-/// The guard is whom the world knows; it passes the request on. Whoever of the two is stopped hears nothing until it is
-/// continued.
+/// Whoever of the two is stopped hears nothing until it is continued.
+void continue_stopped(const proc::ProcFs& proc, const RunCase& run) {
+  for (const core::ProcessId& id : reapctl_of(*run.record())) {
+    const auto now = proc.stat(id.pid);
+    if (now && now->id == id && now->state == 'T' && is_of(proc, id, run.entry.owner)) {
+      (void)signal_process(proc, id, SIGCONT);  // if it is gone there is nobody to be continued
+    }
+  }
+}
+
+/// The guard is whom the world knows; it passes the request on.
 std::string request(const proc::ProcFs& proc, const RunCase& run) {
   const core::RunRecord& record = *run.record();
   if (record.stop_signal == 0) return "no signal stops it (--stop-on none)";
@@ -48,10 +60,6 @@ std::string request(const proc::ProcFs& proc, const RunCase& run) {
   }
   const auto sent = signal_process(proc, reapctl, record.stop_signal);
   if (!sent && sent.error().code != ESRCH) return "cannot " + sent.error().message();
-  for (const core::ProcessId& id : reapctl_of(record)) {
-    // To each, stopped or not: one that was sent SIGSTOP an instant ago does not show it yet.
-    if (is_of(proc, id, run.entry.owner)) (void)signal_process(proc, id, SIGCONT);
-  }
   return {};
 }
 
@@ -67,13 +75,22 @@ std::vector<StopResult> stop_runs(const proc::ProcFs& proc, RunCases& cases, con
     watched[i] = watch(proc, *run.record());
     results[i].reason = request(proc, run);
   }
+  // Not only once: a stop that was sent before the request may take effect after it.
+  const auto continue_all = [&] {
+    for (std::size_t i = 0; i < indices.size(); ++i) {
+      if (results[i].reason.empty() && cases.cases[indices[i]].record())
+        continue_stopped(proc, cases.cases[indices[i]]);
+    }
+  };
   for (std::size_t i = 0; i < indices.size(); ++i) {
     if (!results[i].reason.empty()) continue;
     for (const sys::UniqueFd& pid_fd : watched[i].reapctl) {
       pollfd end{.fd = pid_fd.get(), .events = POLLIN, .revents = 0};
-      const auto left = std::chrono::ceil<core::Millis>(deadline - core::Clock::now());
-      const auto bounded = std::clamp(left, core::Millis(0), core::Millis(std::chrono::hours(24)));
-      (void)::poll(&end, 1, static_cast<int>(bounded.count()));
+      do {
+        continue_all();
+        const auto left = std::chrono::ceil<core::Millis>(deadline - core::Clock::now());
+        (void)::poll(&end, 1, static_cast<int>(std::clamp(left, core::Millis(0), kLookInterval).count()));
+      } while (end.revents == 0 && core::Clock::now() < deadline);
     }
     RunCase& run = cases.cases[indices[i]];
     results[i].gone = !refresh(proc, cases, run, codec);

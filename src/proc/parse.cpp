@@ -39,8 +39,9 @@ class Fields {
  private:
   /// A field counts only with the separator behind it: a number that the text breaks off in would be a wrong number.
   std::string_view next() {
-    const std::size_t end = rest_.find_first_of(" \n", 1);
-    if (rest_.empty() || rest_.front() != ' ' || end == std::string_view::npos) {
+    std::size_t end = 1;  // by hand: find_first_of took a quarter of what a look costs outside the kernel
+    while (end < rest_.size() && rest_[end] != ' ' && rest_[end] != '\n') ++end;
+    if (rest_.empty() || rest_.front() != ' ' || end >= rest_.size()) {
       ok_ = false;
       return {};
     }
@@ -103,6 +104,18 @@ std::optional<core::ProcessStat> parse_stat(std::string_view text) {
     stat.environment_end = end;
   }
   return stat;
+}
+
+bool is_in_exec(std::string_view stat) {
+  constexpr std::uint64_t kHasNoMemory = 0x00200004;  // a thread of the kernel, or on its way out
+  const std::size_t close = stat.rfind(')');
+  if (close == std::string_view::npos) return false;
+  std::uint64_t flags = 0;
+  std::uint64_t env_end = 0;
+  Fields fields(stat.substr(close + 1));
+  fields.skip(6).number(flags);     // state ppid pgrp session tty_nr tpgid
+  fields.skip(41).number(env_end);  // minflt to env_start
+  return fields.ok() && env_end == 0 && (flags & kHasNoMemory) == 0;
 }
 
 std::optional<SignalMasks> parse_signal_masks(std::string_view status) {

@@ -26,6 +26,10 @@ struct SignalMasks {
 /// numbers, so the comm ends at the last `)`. nullopt when the line is cut short or not of this form.
 [[nodiscard]] std::optional<core::ProcessStat> parse_stat(std::string_view text);
 
+/// Whether that line is of a process in the middle of its exec: it has an address space, and no environment in it yet,
+/// so that its `environ` is empty. Source: proc_pid_stat(5), flags and env_end; PF_KTHREAD and PF_EXITING of sched.h.
+[[nodiscard]] bool is_in_exec(std::string_view stat);
+
 /// SigBlk, SigIgn and SigCgt of /proc/PID/status; nullopt when one is missing.
 [[nodiscard]] std::optional<SignalMasks> parse_signal_masks(std::string_view status);
 

@@ -255,6 +255,11 @@ sys::Result<std::string> ProcFs::environment(pid_t pid) const {
   return read_to_end(of_pid(pid, "environ"), true);
 }
 
+bool ProcFs::is_in_exec(pid_t pid) const {
+  const auto text = read(of_pid(pid, "stat"));
+  return text && proc::is_in_exec(*text);
+}
+
 sys::Result<std::string> ProcFs::read(std::string_view path) const {
   return read_to_end(path, false);
 }

@@ -123,6 +123,9 @@ class ProcFs {
   /// environment, and one that writes a title may have overwritten its own.
   [[nodiscard]] EnvironMatch environ_has(pid_t pid, std::string_view assignment) const;
 
+  /// See proc::is_in_exec; false for a process that is gone.
+  [[nodiscard]] bool is_in_exec(pid_t pid) const;
+
   /// A file to its end, or its first kTextLimit bytes. (Many files of /proc give at most 4 KiB a read.)
   [[nodiscard]] sys::Result<std::string> read(std::string_view path) const;
 

@@ -237,6 +237,9 @@ TEST(Leftovers, CanBeLeft) {
   Launch launch = run_of(
       {"--no-workdir", "--leftovers", "leave"},
       misbehave(roster, {"fork", "[", "setsid", "ready=child", "]", "ready=main", "await=" + gate.path(), "exit=3"}));
+  const TempDir directory;
+  const std::map<std::string, std::string> env = {{"REAPCTL_REGISTRY", directory / "registry"}};
+  launch.env = env;
   launch.leaves_processes = true;
   Reapctl reapctl(std::move(launch));
   const auto processes = roster.await_roles({"child", "main"});
@@ -248,6 +251,12 @@ TEST(Leftovers, CanBeLeft) {
   ASSERT_EQ(outcome.report["tree"]["leftovers"].size(), 1U);
   EXPECT_EQ(outcome.report["tree"]["leftovers"][0]["pid"], processes.at("child").pid);
   EXPECT_EQ(kill_leftovers({}).size(), 1U);
+  // Now that nobody uses them, the record and the cgroup are for a sweep.
+  EXPECT_EQ(run({.args = {"sweep"}, .env = env}).code(), 0);
+  EXPECT_TRUE(std::filesystem::is_empty(directory / "registry"));
+  if (const auto& cgroup = outcome.report["containment"]["cgroup"]; !cgroup.is_null()) {
+    EXPECT_FALSE(std::filesystem::exists(cgroup["path"].get<std::string>()));
+  }
 }
 
 TEST(Timeout, StopsEverybodyAndReportsIt) {

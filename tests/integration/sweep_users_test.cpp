@@ -170,6 +170,20 @@ TEST_F(SweepForUsers, StopByRootContinuesAStoppedReapctlAndIsBounded) {
   EXPECT_EQ(outcome.out, "code 0\ngone\n") << outcome.err;
 }
 
+TEST_F(SweepForUsers, StopContinuesAReapctlThatIsStoppedWhileItIsWaitedFor) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  const Outcome outcome = in_namespaces(R"sh(
+    run_of_nobody sh -c 'trap "" INT TERM; exec sleep 1000'
+    "$reapctl" stop --name sh & stop=$!
+    until grep -q '"state":"stopping"' "$record"; do :; done
+    kill -STOP $guard $supervisor
+    kill -KILL $main
+    wait $stop; echo "code $?"
+    alive $guard || echo "gone"
+  )sh");
+  EXPECT_EQ(outcome.out, "code 0\ngone\n") << outcome.err;
+}
+
 TEST_F(SweepForUsers, AnotherUsersEntryOfTheSameIdKeepsRootFromNothing) {
   REQUIRE_ROOT_AND_NAMESPACES();
   const Outcome outcome = in_namespaces(R"sh(

@@ -2,8 +2,14 @@
 
 #include "support/fake_proc.hpp"
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <stdexcept>
 #include <string>
+#include <sys/inotify.h>
+#include <thread>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -73,6 +79,47 @@ TEST_F(Memory, InTheMiddleOfAnExecNothingIsRemembered) {
   EXPECT_THAT(cookies(), IsEmpty());
   fake_.put({"7/environ", kCookie + "\0"s});
   EXPECT_THAT(cookies(), ElementsAre("00112233445566AA"));
+}
+
+const core::ProcessFacts& facts_of(const ProcessCensus& census, pid_t pid) {
+  const auto found = std::find_if(census.processes.begin(), census.processes.end(),
+                                  [pid](const core::ProcessFacts& facts) { return facts.stat.id.pid == pid; });
+  if (found == census.processes.end()) throw std::runtime_error("not in the census");
+  return *found;
+}
+
+TEST(Census, WhoIsInTheMiddleOfItsExecIsAskedAgain) {
+  const FakeProc fake{{"1/stat", stat_line({.pid = 1})},
+                      {"12/stat", stat_line({.pid = 12, .ppid = 1})},
+                      {"12/environ", ""},
+                      {"13/stat", stat_line({.pid = 13, .ppid = 1, .environment_begin = 1, .environment_end = 1})},
+                      {"13/environ", ""}};
+  const std::string environ = fake.root() + "/12/environ";
+  const int watch = ::inotify_init1(IN_CLOEXEC);
+  ASSERT_GE(::inotify_add_watch(watch, environ.c_str(), IN_CLOSE_NOWRITE), 0);
+  std::thread exec([&] {
+    char event[4096];
+    if (::read(watch, event, sizeof event) > 0) std::ofstream(environ) << kCookie;  // once it has been looked at
+  });
+  EnvironmentMemory memory;
+  const ProcessCensus census = take_census(proc::ProcFs(fake.root()), 0, memory);
+  exec.join();
+  ::close(watch);
+  EXPECT_THAT(facts_of(census, 12).cookies, ElementsAre("00112233445566AA"));
+  EXPECT_TRUE(facts_of(census, 12).environ_readable);
+  EXPECT_THAT(facts_of(census, 13).cookies, IsEmpty());
+  EXPECT_TRUE(facts_of(census, 13).environ_readable) << "it has no environment, and that is known";
+}
+
+TEST(Census, WhoShowsNothingInTheEndIsUnknown) {
+  const FakeProc fake{{"1/stat", stat_line({.pid = 1})},
+                      {"12/stat", stat_line({.pid = 12, .ppid = 1})},
+                      {"12/environ", ""},
+                      {"12/status", "Name:\ta\nUid:\t7\t8\t9\t10\n"}};
+  EnvironmentMemory memory;
+  const ProcessCensus census = take_census(proc::ProcFs(fake.root()), 0, memory);
+  EXPECT_FALSE(facts_of(census, 12).environ_readable);
+  EXPECT_EQ(facts_of(census, 12).uid, 8U);
 }
 
 }  // namespace

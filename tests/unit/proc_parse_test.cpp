@@ -28,6 +28,22 @@ TEST(ParseStat, TakesEveryFieldFromItsPlace) {
   EXPECT_EQ(stat->rss_pages, 380);
 }
 
+TEST(ParseStat, AnEnvironmentThatIsNotThereYetIsTheMiddleOfAnExec) {
+  const auto line = [](const char* flags, const char* env_end) {
+    return std::string("4433 (a) b) S 4410 4400 4399 34819 -1 ") + flags +
+           " 1 2 3 4 700 42 8 9 20 0 6 0 122361 3133440 380 18446744 1 2 3 4 5 6 7 8 9 10 0 0 17 1 0 0 0 0 0 11 12 13 "
+           "14 15 "
+           "16 " +
+           env_end + " 0\n";
+  };
+  EXPECT_TRUE(is_in_exec(line("4194560", "0")));
+  EXPECT_FALSE(is_in_exec(line("4194560", "140724000000000"))) << "an empty one has an end too";
+  EXPECT_FALSE(is_in_exec(line("2129984", "0"))) << "a thread of the kernel";
+  EXPECT_FALSE(is_in_exec(line("4194564", "0"))) << "exiting";
+  EXPECT_FALSE(is_in_exec("4433 (a) S 1 2 3\n"));
+  EXPECT_FALSE(is_in_exec(""));
+}
+
 TEST(ParseStat, EndsTheCommAtTheLastParenthesis) {
   for (const std::string_view comm : {"a) R 1 1 1 (x", "a\nb", ")", "(", "", " ", "a) S 1", "\xff\xfe"}) {
     const auto stat = parse_stat(testing::stat_line({.pid = 12, .ppid = 7, .comm = comm}));

@@ -207,7 +207,7 @@ TEST_F(Remover, NeedsNoMemoryForAWideDirectory) {
   const RemovalStats stats = remove_tree(work_);
   EXPECT_TRUE(stats.complete);
   EXPECT_EQ(stats.counts.files, kFiles);
-  EXPECT_LT(peak_memory_kib() - before, 1024);
+  EXPECT_LT(peak_memory_kib() - before, 1536) << "a list of the names alone would take 1600";
 }
 
 TEST_F(Remover, AnAbsentDirectoryIsACompleteRemoval) {
