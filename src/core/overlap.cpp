@@ -67,13 +67,16 @@ int overlap_exit_code(OnOverlap policy) {
 
 std::string holder_sentence(std::string_view lock, const LockHolder& holder, WallTime now) {
   std::string text = "lock \"" + std::string(lock) + "\" is held by ";
-  if (holder.run_id.empty()) return text + "a run that is just starting";
+  if (holder.run_id.empty()) return text + "a run that is just starting, or just ending";
   text += "run " + holder.run_id + " " + holder.name + " (reapctl " + std::to_string(holder.reapctl_pid) + ")";
   if (holder.started_at) {
     text += " since " + rfc3339(*holder.started_at) + ", for " +
             human_duration(std::chrono::duration_cast<Millis>(now - *holder.started_at));
   }
   text += ": " + doing(holder);
+  if (!holder.inside_of.empty()) {
+    text += "; it was started inside of run " + holder.inside_of + ", which took the lock and whose reapctl is dead";
+  }
   if (holder.encloses_us) text += "; this run was started inside of it";
   return text;
 }

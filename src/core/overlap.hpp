@@ -44,6 +44,9 @@ struct LockHolder {
   std::string command;                 ///< as reports may show it
   std::optional<ProcessDetails> main;  ///< its main command, if that is alive
   bool encloses_us = false;            ///< we were started inside of it: it does not end before we do
+  /// Id of the run that it was started inside of, which had the lock until its reapctl was killed; empty: it has the
+  /// lock itself.
+  std::string inside_of;
 };
 
 enum class OverlapMove { lose, wait, stop_holder, refuse };

@@ -21,8 +21,9 @@ std::string protection(const ProcessStat& process, const Sweeper& sweeper) {
 
 /// Whether a process is in a session that no process of the run can be in. Nobody enters a session but by fork or by
 /// beginning one (setsid(2)), so those of the run are in that of its command or in one that one of them leads, and a
-/// session that began before the run, or whose leader is not of the run, holds none. A leader's pid is not reused while
-/// there is the session.
+/// session that began before the run, or whose leader is not of the run, holds none. Who has an environment without the
+/// cookie is not of it, as far as anybody can tell; who has none at all may have lost it. A leader's pid is not reused
+/// while there is the session.
 class Sessions {
  public:
   Sessions(const std::vector<ProcessFacts>& processes, const std::vector<std::optional<Owner>>& owners)
@@ -31,15 +32,14 @@ class Sessions {
   }
 
   [[nodiscard]] bool exclude(const ProcessStat& process, const RunRecord& record) const {
-    if (!record.main || process.sid == 0 || process.sid == process.id.pid || process.sid == record.main->sid) {
-      return false;
-    }
+    if (!record.main || process.sid == record.main->sid) return false;
     const auto found = index_of_pid_.find(process.sid);
     if (found == index_of_pid_.end()) return false;
     const ProcessFacts& leader = processes_[found->second];
     if (leader.stat.id.start_ticks < record.supervisor.start_ticks) return true;
     if (owners_[found->second] || !is_alive(leader.stat)) return false;
-    return leader.environ_readable || (leader.uid && leader.uid != record.uid);
+    const bool has_environment = leader.stat.environment_end > leader.stat.environment_begin;
+    return leader.environ_readable ? has_environment : leader.uid && leader.uid != record.uid;
   }
 
  private:

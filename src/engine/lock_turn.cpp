@@ -33,6 +33,7 @@ constexpr std::chrono::seconds kPatienceWithTheDying{30};
 /// What a helper that has swept the former holder answers; anything else says why the lock cannot be had.
 constexpr char kGone[] = "gone";
 constexpr char kReleased[] = "released";
+constexpr char kInside[] = "inside ";  ///< with the id of a run inside of it that is none of ours to end
 
 sys::Error refusal(std::string why) {
   return {.code = 0, .operation = std::move(why), .subject = {}};
@@ -50,31 +51,62 @@ std::vector<Registry> registries_of(const RegistryPlaces& places) {
   return registries ? registries.take() : std::vector<Registry>{};
 }
 
-/// In a helper process: does to a run what sweep would do, and tells whether anything of it can be alive.
+/// The runs that were started inside of another one. What they have running is of its tree.
+struct RunsInside {
+  std::vector<std::string> left;  ///< whose reapctl is dead, too
+  std::string alive;              ///< one that is active, or else one that was released; empty: there is none
+};
+
+RunsInside runs_inside(const RegistryPlaces& places, const std::string& run_id, const core::RecordCodec& codec) {
+  RunsInside inside;
+  bool active = false;
+  for (const RunCase& run : read_cases(proc::ProcFs(), registries_of(places), codec).cases) {
+    if (!run.record()) continue;
+    const auto& enclosing = run.record()->enclosing;
+    if (std::find(enclosing.begin(), enclosing.end(), run_id) == enclosing.end()) continue;
+    const bool left = run.verdict == core::Verdict::orphaned || run.verdict == core::Verdict::cleaning;
+    if (left) inside.left.push_back(run.entry.run_id);
+    if (active || (run.verdict != core::Verdict::active && run.verdict != core::Verdict::released)) continue;
+    active = run.verdict == core::Verdict::active;
+    inside.alive = run.entry.run_id;
+  }
+  return inside;
+}
+
+/// In a helper process: does to a run, and to those inside of it that were left like it, what sweep would do, and tells
+/// whether anything of it can be alive.
 std::string sweep_run(const RegistryPlaces& places, const std::string& run_id, const core::RecordCodec& codec) {
   core::SweepPlan plan;
   plan.registry = places.chosen;
-  plan.runs = {run_id};
   plan.ladder = *core::parse_ladder("INT/TERM:5s,KILL");
   const Sweeper::Progress nobody_looks = [](std::string_view) {};
-  const core::SweepReport report = Sweeper(plan, codec, nobody_looks).run(registries_of(places));
-  for (const core::SkippedItem& skipped : report.skipped) {
-    if (skipped.run_id != run_id) continue;
-    return skipped.verdict == "released" ? kReleased : "its former holder, run " + run_id + ", " + skipped.reason;
-  }
-  for (const core::SweptRun& run : report.runs) {
-    if (run.run_id == run_id && run.alive > 0) {
-      return std::string("its former holder, run ")
-          .append(run_id)
-          .append(", is not gone: ")
-          .append(run.reason)
-          .append("; reapctl sweep ")
-          .append(run_id)
-          .append(" tells more");
+  RunsInside inside = runs_inside(places, run_id, codec);
+  for (;;) {
+    plan.runs = inside.left;
+    plan.runs.push_back(run_id);
+    const core::SweepReport report = Sweeper(plan, codec, nobody_looks).run(registries_of(places));
+    std::string reason;
+    for (const core::SkippedItem& skipped : report.skipped) {
+      if (skipped.run_id != run_id) continue;
+      if (skipped.verdict == "released") return kReleased;
+      reason = skipped.reason;
     }
+    for (const core::SweptRun& run : report.runs) {
+      if (run.run_id == run_id && run.alive > 0) reason = run.reason;
+    }
+    // What could not be deleted of it stays on record, and keeps nobody from running.
+    if (reason.empty()) return kGone;
+    RunsInside now = runs_inside(places, run_id, codec);
+    if (!now.alive.empty()) return kInside + now.alive;
+    // One of them may have been active until just now: each is swept once.
+    std::erase_if(now.left, [&](const std::string& id) {
+      return std::find(plan.runs.begin(), plan.runs.end(), id) != plan.runs.end();
+    });
+    if (now.left.empty()) {
+      return "its former holder, run " + run_id + ", is not gone: " + reason + "; reapctl sweep tells more";
+    }
+    inside.left.insert(inside.left.end(), now.left.begin(), now.left.end());
   }
-  // What could not be deleted of it stays on record, and keeps nobody from running.
-  return kGone;
 }
 
 /// In a helper process: stops a run through its own reapctl, by its own ladder. Answers why it could not be stopped.
@@ -111,6 +143,7 @@ sys::Result<Prelude::End> Prelude::turn_at_the_lock() {
     wait_until_ = core::Clock::now() + *wish.wait_limit;
   }
   while (!stopped_) {
+    inside_.clear();
     const auto taken = lock_.try_take();
     if (!taken) return cannot(taken.error());
     if (*taken) {
@@ -123,7 +156,9 @@ sys::Result<Prelude::End> Prelude::turn_at_the_lock() {
       }
       lock_.release();
     }
-    const auto end = give_way(find_holder());
+    const core::LockHolder holder = find_holder();
+    if (!inside_.empty() && holder.run_id.empty()) continue;  // it has ended meanwhile
+    const auto end = give_way(holder);
     if (!end) return end.error();
     if (*end != End::go_on) return *end;
   }
@@ -176,35 +211,50 @@ sys::Result<Prelude::Former> Prelude::finish(const std::string& run_id) {
   if (!*answer) return Former::stopped;
   if (**answer == kGone) return Former::gone;
   if (**answer == kReleased) return Former::alive;
+  if ((*answer)->starts_with(kInside)) {
+    former_ = run_id;
+    inside_ = (*answer)->substr(std::string_view(kInside).size());
+    return Former::alive;
+  }
   return refusal(**answer);
 }
 
 /// Who has the lock, as far as it is on record.
 core::LockHolder Prelude::find_holder() const {
+  if (!inside_.empty()) {
+    core::LockHolder holder = holder_on_record(inside_).value_or(core::LockHolder{});
+    if (!holder.run_id.empty()) holder.inside_of = former_;
+    return holder;
+  }
   core::LockHolder holder;
-  const Here here = read_here(proc_);
   for (const std::string& run_id : lock_.signers()) {
-    const Registry* registry = lock_.registry_of(run_id);
-    const auto entry = registry != nullptr ? read_entry(*registry, run_id, codec_) : std::nullopt;
-    if (!entry || !entry->record) continue;
-    const core::RunRecord& record = *entry->record;
-    const core::Verdict verdict = core::verdict(record, observe(proc_, here, record, entry->lock));
-    // Anybody else was there before whoever has it now, and has not signed yet.
-    if (verdict != core::Verdict::active && verdict != core::Verdict::released) continue;
-    holder = {.run_id = run_id,
-              .name = record.name,
-              .reapctl_pid = record.guard ? record.guard->pid : record.supervisor.pid,
-              .state = record.state,
-              .started_at = record.started_at,
-              .command = shown_command(record.argv),
-              .main = {}};
-    const auto enclosing = enclosing_runs(::environ);
-    holder.encloses_us = std::find(enclosing.begin(), enclosing.end(), run_id) != enclosing.end() ||
-                         this_sweeper(proc_).ancestors.contains(record.supervisor.pid);
-    if (!record.main || !is_running(proc_, record.main->id)) continue;
-    if (const auto main = proc_.stat(record.main->id.pid)) {
-      holder.main = proc::describe(proc_, *main, proc::ListeningSockets(proc_), proc::since_boot());
-    }
+    if (auto found = holder_on_record(run_id)) holder = *std::move(found);
+  }
+  return holder;
+}
+
+std::optional<core::LockHolder> Prelude::holder_on_record(const std::string& run_id) const {
+  const Registry* registry = lock_.registry_of(run_id);
+  const auto entry = registry != nullptr ? read_entry(*registry, run_id, codec_) : std::nullopt;
+  if (!entry || !entry->record) return std::nullopt;
+  const core::RunRecord& record = *entry->record;
+  const core::Verdict verdict = core::verdict(record, observe(proc_, read_here(proc_), record, entry->lock));
+  // Anybody else was there before whoever has it now, and has not signed yet.
+  if (verdict != core::Verdict::active && verdict != core::Verdict::released) return std::nullopt;
+  core::LockHolder holder{.run_id = run_id,
+                          .name = record.name,
+                          .reapctl_pid = record.guard ? record.guard->pid : record.supervisor.pid,
+                          .state = record.state,
+                          .started_at = record.started_at,
+                          .command = shown_command(record.argv),
+                          .main = {},
+                          .inside_of = {}};
+  const auto enclosing = enclosing_runs(::environ);
+  holder.encloses_us = std::find(enclosing.begin(), enclosing.end(), run_id) != enclosing.end() ||
+                       this_sweeper(proc_).ancestors.contains(record.supervisor.pid);
+  if (!record.main || !is_running(proc_, record.main->id)) return holder;
+  if (const auto main = proc_.stat(record.main->id.pid)) {
+    holder.main = proc::describe(proc_, *main, proc::ListeningSockets(proc_), proc::since_boot());
   }
   return holder;
 }

@@ -58,6 +58,7 @@ class Prelude {
   [[nodiscard]] sys::Result<Former> see_off(const std::string& run_id);
   [[nodiscard]] sys::Result<Former> finish(const std::string& run_id);
   [[nodiscard]] core::LockHolder find_holder() const;
+  [[nodiscard]] std::optional<core::LockHolder> holder_on_record(const std::string& run_id) const;
   [[nodiscard]] sys::Result<End> give_way(const core::LockHolder& holder);
   [[nodiscard]] bool await_end_of(const core::LockHolder& holder);
   /// Runs `work` in a helper process; nullopt after a request to stop.
@@ -74,6 +75,8 @@ class Prelude {
   sys::UniqueFd signal_fd_;
   bool stopped_ = false;
   NamedLock lock_;
+  std::string former_;  ///< the former holder, if its tree is alive by a run that was started inside of it
+  std::string inside_;  ///< that run
   std::optional<core::TimePoint> wait_until_;  ///< of --on-overlap wait=DUR
 };
 

@@ -243,8 +243,8 @@ void Tree::kill_some(const std::vector<pid_t>& children) const {
   std::for_each(children.rbegin(), children.rend(), [](pid_t pid) { (void)::kill(pid, SIGKILL); });
 }
 
-/// Each part of the list is killed as soon as it is read, and then those
-/// who have come meanwhile, until nobody comes any more. False: there is more to do.
+/// Each part of the list is killed as soon as it is read, and then those who have come meanwhile, until nobody comes
+/// any more. False: there is more to do.
 bool Tree::kill_children() {
   if (!chase_) {
     auto reader = proc_.own_children();

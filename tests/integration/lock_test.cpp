@@ -49,6 +49,38 @@ class Lock : public SweepFixture {
     return holder;
   }
 
+  /// The same, and what it does is to wait for another run.
+  std::unique_ptr<Reapctl> hold_by_inner_run() {
+    const Args options{"--contain", "subreaper", "--report", "none", "--workdir-base", base_};
+    Args args{"run", "--lock", "backup", "--name", "nightly"};
+    args.insert(args.end(), options.begin(), options.end());
+    args.insert(args.end(), {"--", reapctl_path(), "run", "--name", "inner"});
+    args.insert(args.end(), options.begin(), options.end());
+    args.emplace_back("--");
+    for (std::string& word : misbehave(roster_, {"ready=inner"})) args.push_back(std::move(word));
+    auto holder =
+        std::make_unique<Reapctl>(Launch{.args = std::move(args), .env = environment_, .leaves_processes = true});
+    main_ = roster_.await_roles({"inner"}).at("inner");
+    return holder;
+  }
+
+  /// Kills the reapctl of a run that is not our child, at one blow.
+  static void kill_reapctl(pid_t front, const Process& main) {
+    const pid_t supervisor = supervisor_of(main);
+    for (const int signal : {SIGSTOP, SIGKILL}) {
+      send_signal(supervisor, signal);
+      send_signal(front, signal);
+    }
+    EXPECT_TRUE(await([supervisor, &main] { return supervisor_of(main) != supervisor; }));
+  }
+
+  [[nodiscard]] fs::path entry_named(const std::string& name) const {
+    for (const auto& entry : fs::directory_iterator(registry_)) {
+      if (read_file(entry.path() / "record.json").find("\"name\":\"" + name + "\"") != std::string::npos) return entry;
+    }
+    return {};
+  }
+
   void stop(Reapctl& reapctl) {
     reapctl.send(SIGTERM);
     (void)reapctl.wait();
@@ -150,6 +182,47 @@ TEST_F(Lock, IsFreeOnlyWhenTheWholeTreeIsGoneWhateverKilledItsReapctl) {
   EXPECT_FALSE(is_alive(deaf));
   EXPECT_TRUE(nothing_on_record());
   EXPECT_TRUE(fs::is_empty(base_)) << "its directory too";
+}
+
+TEST_F(Lock, IsHeldByARunInsideOfAHolderWhoseReapctlWasKilled) {
+  for (const std::string policy : {"wait", "kill"}) {
+    const auto holder = hold_by_inner_run();
+    const pid_t inner = front_of(main_);
+    orphan(*holder, {.pid = inner, .start_ticks = 0, .role = {}});
+    const std::string who =
+        "is held by run " + entry_named("inner").filename().string() + " inner (reapctl " + std::to_string(inner) + ")";
+    const std::string why =
+        "it was started inside of run " + entry_named("nightly").filename().string() + ", which took the lock";
+    const Outcome skipped = contend({});
+    EXPECT_EQ(skipped.code(), 0);
+    EXPECT_EQ(skipped.out, "");
+    EXPECT_THAT(skipped.err, AllOf(HasSubstr(who), HasSubstr(why)));
+    EXPECT_EQ(contend({"--on-overlap", "fail"}).code(), 75);
+    EXPECT_EQ(contend({"--on-overlap", "wait=50ms"}).report["result"], "overlap");
+    EXPECT_TRUE(is_alive(main_));
+    const auto next = contend_later({"--on-overlap", policy});
+    if (policy == "wait") {
+      EXPECT_TRUE(await([&] { return listens(next->pid()); }));
+      EXPECT_TRUE(is_alive(main_));
+      send_signal(inner, SIGTERM);
+    }
+    const Outcome outcome = next->wait();
+    EXPECT_EQ(outcome.out, "ran\n") << outcome.err;
+    EXPECT_FALSE(is_alive(main_));
+    EXPECT_TRUE(nothing_on_record());
+  }
+}
+
+TEST_F(Lock, IsFreeOnceTheRunsInsideOfTheHolderThatWereKilledAsItWasAreFinishedToo) {
+  const auto holder = hold_by_inner_run();
+  const pid_t inner = front_of(main_);
+  orphan(*holder, {.pid = inner, .start_ticks = 0, .role = {}});
+  kill_reapctl(inner, main_);
+  const Outcome outcome = contend({});
+  EXPECT_EQ(outcome.out, "ran\n") << outcome.err;
+  EXPECT_FALSE(is_alive(main_));
+  EXPECT_TRUE(nothing_on_record());
+  EXPECT_TRUE(fs::is_empty(base_));
 }
 
 TEST_F(Lock, IsHeldWhileLeftoversOfTheCommandAreBeingStopped) {

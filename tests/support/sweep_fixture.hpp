@@ -11,10 +11,18 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
 namespace reapctl::test {
+
+/// What each of a list has at `key`.
+inline std::vector<std::string> strings(const nlohmann::json& list, const char* key) {
+  std::vector<std::string> all;
+  for (const auto& each : list) all.push_back(each[key].is_string() ? each[key].get<std::string>() : each[key].dump());
+  return all;
+}
 
 /// Runs, orphans and sweeps in a registry and a work directory base of the test's own.
 class SweepFixture : public testing::Test {

@@ -1,5 +1,7 @@
 #include "engine/named_lock.hpp"
 
+#include "support/registry_places.hpp"
+
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
@@ -18,24 +20,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-class NamedLockTest : public ::testing::Test {
+class NamedLockTest : public test::WithRegistryPlaces {
  protected:
-  NamedLockTest() {
-    std::string name = (fs::temp_directory_path() / "reapctl-lock-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    root_ = name;
-    places_ = {.chosen = {}, .system = root_ / "run", .temporary = root_ / "tmp"};
-    temporary_ = (root_ / "tmp").string() + "-" + std::to_string(::geteuid());
-    system_ = root_ / "run" / std::to_string(::geteuid());
-  }
-  ~NamedLockTest() override { fs::remove_all(root_); }
-
-  /// As root makes it; only then is there one for everybody.
-  void make_system_place() {
-    fs::create_directory(root_ / "run");
-    ASSERT_EQ(::chmod((root_ / "run").c_str(), 01777), 0);
-  }
-
   NamedLock open(const std::string& name = "backup") {
     auto lock = NamedLock::open(places_, name, warnings_);
     EXPECT_TRUE(lock) << (lock ? "" : lock.error().message());
@@ -47,12 +33,6 @@ class NamedLockTest : public ::testing::Test {
     EXPECT_TRUE(taken) << (taken ? "" : taken.error().message());
     return taken && *taken;
   }
-
-  fs::path root_;
-  fs::path system_;
-  RegistryPlaces places_;
-  std::string temporary_;
-  std::vector<std::string> warnings_;
 };
 
 TEST_F(NamedLockTest, OneHasItUntilItLetsGoAndTheFileStays) {

@@ -96,7 +96,10 @@ TEST(HolderSentence, SaysWhoSinceWhenAndWhatItIsDoing) {
   EXPECT_THAT(holder_sentence("backup", holder, now), Not(HasSubstr("inside")));
   holder.encloses_us = true;
   EXPECT_THAT(holder_sentence("backup", holder, now), HasSubstr("this run was started inside of it"));
-  EXPECT_EQ(holder_sentence("b", {}, now), "lock \"b\" is held by a run that is just starting");
+  holder.inside_of = "1ADD";
+  EXPECT_THAT(holder_sentence("backup", holder, now),
+              HasSubstr("; it was started inside of run 1ADD, which took the lock and whose reapctl is dead"));
+  EXPECT_EQ(holder_sentence("b", {}, now), "lock \"b\" is held by a run that is just starting, or just ending");
 }
 
 TEST(Splay, IsStableBelowItsRangeAndZeroWithoutOne) {

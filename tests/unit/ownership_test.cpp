@@ -1,4 +1,5 @@
 #include "core/victims.hpp"
+#include "support/picture.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,49 +7,15 @@
 namespace reapctl::core {
 namespace {
 
+using test::kSweeper;
+using test::pids;
+using test::process;
+using test::run_of;
+using test::select;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-OwningRun run_of(std::string id, Verdict verdict, std::vector<std::string> enclosing = {}, ProcessId main = {}) {
-  OwningRun run{.record = {}, .verdict = verdict};
-  run.record.run_id = std::move(id);
-  run.record.enclosing = std::move(enclosing);
-  run.record.supervisor = {.pid = 100000, .start_ticks = 10};
-  run.record.uid = 1000;
-  if (main.pid != 0) run.record.main = MainOnRecord{.id = main, .pgid = main.pid, .sid = 77};
-  return run;
-}
-
-ProcessFacts process(pid_t pid, pid_t ppid, std::vector<std::string> cookies = {}) {
-  ProcessFacts facts;
-  facts.stat.id = {.pid = pid, .start_ticks = 50};
-  facts.stat.ppid = ppid;
-  facts.stat.pgid = pid;
-  facts.stat.state = 'S';
-  facts.cookies = std::move(cookies);
-  return facts;
-}
-
-const Sweeper kSweeper{.pid = 9000, .pgid = 9000, .ancestors = {8999}};
-
-Selection select(const std::vector<OwningRun>& runs, const std::vector<ProcessFacts>& processes,
-                 const KnownOwners& known = {}) {
-  std::set<std::size_t> targets;
-  std::set<std::size_t> released;
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    if (runs[i].verdict == Verdict::orphaned) targets.insert(i);
-    if (runs[i].verdict == Verdict::released) released.insert(i);
-  }
-  return select_of_runs(runs, targets, released, processes, attribute(runs, processes, known), kSweeper);
-}
-
-std::vector<pid_t> pids(const Selection& selection, const std::vector<ProcessFacts>& processes) {
-  std::vector<pid_t> all;
-  for (const Victim& victim : selection.victims) all.push_back(processes[victim.process].stat.id.pid);
-  return all;
-}
 
 TEST(Ownership, ByRecordCookieAndDescentWithTheReasons) {
   const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned, {}, {.pid = 20, .start_ticks = 50})};
@@ -178,8 +145,13 @@ TEST(Victims, WhoCannotBeReadIsUnknownOnlyIfItCouldBelong) {
 /// As (sd-pam) below the systemd of a user, and the sshd of a login.
 TEST(Victims, WhoCannotBeReadIsNotUnknownInASessionThatTheRunCannotBeIn) {
   const std::vector<OwningRun> runs = {run_of("A", Verdict::orphaned, {}, {.pid = 20, .start_ticks = 50})};
-  ProcessFacts leader = process(60, 1);
-  leader.stat.sid = 60;
+  const auto leads = [](std::vector<std::string> cookies = {}) {
+    ProcessFacts facts = process(60, 1, std::move(cookies));
+    facts.stat.environment_begin = 1000;
+    facts.stat.environment_end = 1100;
+    return facts;
+  };
+  ProcessFacts leader = leads();
   ProcessFacts closed = process(61, 1);
   closed.environ_readable = false;
   closed.uid = 1000;
@@ -191,22 +163,29 @@ TEST(Victims, WhoCannotBeReadIsNotUnknownInASessionThatTheRunCannotBeIn) {
   EXPECT_EQ(doubts(), 1U);
   leader.stat.id.start_ticks = 9;  // older than the run
   EXPECT_EQ(doubts(), 0U);
-  leader = process(60, 1);
+  leader = leads();
+  leader.stat.environment_end = 1000;  // it may have cleared it
+  EXPECT_EQ(doubts(), 1U);
 
+  leader = leads();
   leader.environ_readable = false;
   leader.uid = 0;
   EXPECT_EQ(doubts(), 0U);
   leader.uid = 1000;
   EXPECT_EQ(doubts(), 2U);  // both
-  leader = process(60, 1, {"A"});
+  leader.uid = {};          // gone before anybody could ask
   EXPECT_EQ(doubts(), 1U);
-  leader = process(59, 1);  // nobody knows who the leader was
+  leader = leads({"A"});
   EXPECT_EQ(doubts(), 1U);
-  leader = process(60, 1);
+  leader = leads();  // nobody knows who the leader was
+  leader.stat.id.pid = 59;
+  EXPECT_EQ(doubts(), 1U);
+  leader = leads();
   closed.stat.sid = 61;  // its own
   EXPECT_EQ(doubts(), 1U);
   closed.stat.sid = 77;  // that of the command
-  leader = process(77, 1);
+  leader = leads();
+  leader.stat.id.pid = 77;
   EXPECT_EQ(doubts(), 1U);
   closed.stat.sid = 0;  // outside of this PID namespace
   EXPECT_EQ(doubts(), 1U);

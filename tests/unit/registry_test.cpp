@@ -2,6 +2,7 @@
 
 #include "engine/registration.hpp"
 #include "report/record_json.hpp"
+#include "support/registry_places.hpp"
 #include "sys/file_lock.hpp"
 
 #include <csignal>
@@ -41,17 +42,8 @@ class NoRoomForFiles {
   rlimit before_{};
 };
 
-class RegistryTest : public ::testing::Test {
+class RegistryTest : public test::WithRegistryPlaces {
  protected:
-  RegistryTest() {
-    std::string name = (fs::temp_directory_path() / "reapctl-registry-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    root_ = name;
-    places_ = {.chosen = {}, .system = root_ / "run", .temporary = root_ / "tmp"};
-    temporary_ = (root_ / "tmp").string() + "-" + std::to_string(::geteuid());
-  }
-  ~RegistryTest() override { fs::remove_all(root_); }
-
   static void put(const fs::path& path, const std::string& text) { std::ofstream(path) << text; }
 
   static core::RunRecord record() {
@@ -68,16 +60,10 @@ class RegistryTest : public ::testing::Test {
   }
 
   std::optional<RegistryEntry> entry() { return read_entry(open(), kId, report::record_codec()); }
-
-  fs::path root_;
-  RegistryPlaces places_;
-  std::string temporary_;
-  std::vector<std::string> warnings_;
 };
 
 TEST_F(RegistryTest, ThePlaceOfTheSystemIsStickyAndHoldsAPrivateDirectory) {
-  fs::create_directory(root_ / "run");
-  ASSERT_EQ(::chmod((root_ / "run").c_str(), 01777), 0);
+  make_system_place();
   const Registry registry = open();
   EXPECT_EQ(registry.path(), (root_ / "run").string() + "/" + std::to_string(::geteuid()));
   struct stat status {};
@@ -162,8 +148,7 @@ TEST_F(RegistryTest, ADirectoryOfAnotherUserIsRefused) {
 }
 
 TEST_F(RegistryTest, ReadersLookInAllPlaces) {
-  fs::create_directory(root_ / "run");
-  ASSERT_EQ(::chmod((root_ / "run").c_str(), 01777), 0);
+  make_system_place();
   (void)open();
   fs::create_directory(temporary_);
   const auto all = Registry::open_existing(places_, warnings_);

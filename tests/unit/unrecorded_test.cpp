@@ -1,5 +1,6 @@
 #include "core/matching.hpp"
 #include "core/victims.hpp"
+#include "support/picture.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,53 +8,20 @@
 namespace reapctl::core {
 namespace {
 
+using test::kSweeper;
+using test::pids;
+using test::process;
+using test::run_of;
+using test::select;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-OwningRun run_of(std::string id, Verdict verdict, std::vector<std::string> enclosing = {}) {
-  OwningRun run{.record = {}, .verdict = verdict};
-  run.record.run_id = std::move(id);
-  run.record.enclosing = std::move(enclosing);
-  run.record.supervisor = {.pid = 100000, .start_ticks = 10};
-  run.record.uid = 1000;
-  return run;
-}
-
-ProcessFacts process(pid_t pid, pid_t ppid, std::vector<std::string> cookies = {}, std::string comm = "job") {
-  ProcessFacts facts;
-  facts.stat.id = {.pid = pid, .start_ticks = 50};
-  facts.stat.comm = std::move(comm);
-  facts.stat.ppid = ppid;
-  facts.stat.pgid = pid;
-  facts.stat.state = 'S';
-  facts.cookies = std::move(cookies);
-  return facts;
-}
-
-const Sweeper kSweeper{.pid = 9000, .pgid = 9000, .ancestors = {8999}};
-
-Selection select(const std::vector<OwningRun>& runs, const std::vector<ProcessFacts>& processes) {
-  std::set<std::size_t> targets;
-  std::set<std::size_t> released;
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    if (runs[i].verdict == Verdict::orphaned) targets.insert(i);
-    if (runs[i].verdict == Verdict::released) released.insert(i);
-  }
-  return select_of_runs(runs, targets, released, processes, attribute(runs, processes, {}), kSweeper);
-}
-
 Selection select_one(const std::vector<OwningRun>& runs, const std::vector<ProcessFacts>& processes,
                      std::optional<pid_t> named = {}) {
   const Matches matches{.matched = {{0, {"match-env"}}}, .unreadable = {}, .named = named};
   return select_matched(runs, matches, processes, attribute(runs, processes, {}), kSweeper);
-}
-
-std::vector<pid_t> pids(const Selection& selection, const std::vector<ProcessFacts>& processes) {
-  std::vector<pid_t> all;
-  for (const Victim& victim : selection.victims) all.push_back(processes[victim.process].stat.id.pid);
-  return all;
 }
 
 /// A shell of the run A, in it the guard and supervisor of a run X that is not on record here, and X's command.

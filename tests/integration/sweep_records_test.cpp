@@ -1,0 +1,114 @@
+#include "support/process.hpp"
+#include "support/reapctl.hpp"
+#include "support/sweep_fixture.hpp"
+
+#include <csignal>
+#include <filesystem>
+#include <string>
+#include <sys/stat.h>
+#include <utility>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+/// What a sweep makes of records that are torn, forged, of another time, or missing.
+namespace reapctl::test {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsSupersetOf;
+
+class SweepRecords : public SweepFixture {};
+
+TEST_F(SweepRecords, APidThatWasGivenToSomebodyElseIsNotKilled) {
+  auto run = start("main", {});
+  const Process main = roster_.next();
+  orphan(*run, main);
+  // The record of a run whose main command is long dead: its pid is that of another process now, this one.
+  auto bystander = start("bystander", {}, {"--registry", directory_ / "elsewhere"});
+  const Process stranger = roster_.next();
+  auto record = nlohmann::json::parse(read_file(only_entry() / "record.json"));
+  record["main"]["pid"] = stranger.pid;
+  // Both may have begun in the same tick of the clock; a pid is not reused that fast.
+  record["main"]["start_ticks"] = record["main"]["start_ticks"].get<std::uint64_t>() - 1;
+  write_file(only_entry() / "record.json", record.dump());
+  const auto report = sweep({"--ladder", "KILL"});
+  EXPECT_TRUE(is_alive(stranger));
+  EXPECT_FALSE(is_alive(main)) << "found by its cookie";
+  EXPECT_EQ(report["victims"].size(), 1U);
+  bystander->send(SIGTERM);
+  (void)bystander->wait();
+}
+
+TEST_F(SweepRecords, ARecordThatCannotBeReadIsLeftAloneAndSaid) {
+  auto run = start("main", {});
+  const Process main = roster_.next();
+  orphan(*run, main);
+  const std::string record = only_entry() / "record.json";
+  const std::string good = read_file(record);
+  write_file(record, good.substr(0, 100));
+  EXPECT_THAT(strings(sweep({}, 4)["skipped"], "reason"), ElementsAre(HasSubstr("torn")));
+  auto newer = nlohmann::json::parse(good);
+  newer["schema_version"] = 99;
+  write_file(record, newer.dump());
+  EXPECT_THAT(strings(sweep({}, 4)["skipped"], "reason"), ElementsAre(HasSubstr("schema version 99")));
+  auto foreign = nlohmann::json::parse(good);
+  foreign["pid_namespace"] = 1;
+  write_file(record, foreign.dump());
+  EXPECT_THAT(strings(sweep({})["skipped"], "verdict"), ElementsAre("foreign"));
+  EXPECT_TRUE(is_alive(main));
+  EXPECT_TRUE(fs::exists(record));
+  auto of_yesterday = nlohmann::json::parse(good);
+  of_yesterday["boot_id"] = "another";
+  write_file(record, of_yesterday.dump());
+  const auto report = sweep({});
+  EXPECT_EQ(report["runs"][0]["verdict"], "gone");
+  EXPECT_TRUE(is_alive(main)) << "its pid means nothing in this boot";
+  EXPECT_TRUE(nothing_on_record());
+  EXPECT_TRUE(fs::is_empty(base_));
+  send_signal(main.pid, SIGKILL);
+}
+
+TEST_F(SweepRecords, AForgedRecordDeletesNothingThatIsNotTheRuns) {
+  auto run = start("main", {}, {"--remove", directory_ / "gone/file"});
+  const Process main = roster_.next();
+  orphan(*run, main);
+  const std::string precious = directory_ / "precious";
+  fs::create_directory(precious);
+  write_file(precious + "/file", "x");
+  struct stat status {};
+  ASSERT_EQ(::stat(precious.c_str(), &status), 0);
+  auto record = nlohmann::json::parse(read_file(only_entry() / "record.json"));
+  record["workdir"]["path"] = precious;
+  record["workdir"]["identity"]["inode"] = status.st_ino;
+  record["remove"] = {{{"path", precious + "/file"}, {"parent_device", 1}, {"parent_inode", 2}}};
+  write_file(only_entry() / "record.json", record.dump());
+  const auto report = sweep({"--ladder", "KILL"});
+  EXPECT_TRUE(fs::exists(precious + "/file"));
+  EXPECT_THAT(strings(report["skipped"], "reason"), IsSupersetOf({HasSubstr("not named after the run")}));
+}
+
+TEST_F(SweepRecords, AStartThatWasCutShortLeavesADirectoryThatGoes) {
+  fs::create_directories(registry_ + "/00112233445566AA");
+  fs::permissions(registry_, fs::perms::owner_all);
+  fs::create_directory(registry_ + "/00112233445566AB");
+  write_file(registry_ + "/00112233445566AB/lock", "");
+  EXPECT_THAT(strings(sweep({})["removed"], "kind"), ElementsAre("record", "record"));
+  EXPECT_TRUE(nothing_on_record());
+}
+
+TEST_F(SweepRecords, ARunThatCannotBeRegisteredWarnsAndRuns) {
+  fs::create_directory_symlink("/", registry_);
+  Launch launch = run_of({"--workdir-base", base_}, {"true"});
+  launch.env = environment_;
+  const Outcome outcome = run(std::move(launch));
+  EXPECT_EQ(outcome.code(), 0);
+  EXPECT_THAT(outcome.report["warnings"].dump(), HasSubstr("not on record"));
+  EXPECT_EQ(reapctl({"sweep"}).code(), 125);
+  EXPECT_EQ(reapctl({"list"}).code(), 125);
+}
+
+}  // namespace
+}  // namespace reapctl::test
