@@ -28,26 +28,26 @@ INSTANTIATE_TEST_SUITE_P(Terminal, TerminalAtStart, testing::Values(Shell::Kind:
                          [](const auto& test) { return test.param == Shell::Kind::bash ? "bash" : "dash"; });
 
 TEST_P(TerminalAtStart, ControlZBeforeTheExecStopsTheJobAllTheSame) {
-  // The way to the exec is made long by a PATH of 60,000 places in which the command is not. Wherever on it ^Z comes,
-  // reapctl must not be stopped with its child, of which it has no word before the exec.
+  // The way to the exec is made long by 20,000 places in the PATH where the command is a script without interpreter.
+  // Wherever on it ^Z comes, reapctl must not be stopped with its child, of which it has no word before the exec.
   Roster roster;
   Shell shell(GetParam());
   TempDir directory;
-  write_script(directory / "far", "#!/bin/sh\nPATH=$(yes x: | head -n 60000 | tr -d '\\n')" +
+  fs::create_directory(directory / "d");
+  write_script(directory / "d/misbehave", "#!/nonexistent\n");
+  write_script(directory / "far", "#!/bin/sh\ncd " + directory.path().string() +
+                                      " || exit 99\nPATH=$(yes d: | head -n 20000 | tr -d '\\n')" +
                                       fs::path(misbehave_path()).parent_path().string() + " exec " + reapctl_path() +
                                       " run --report none -- misbehave --ready " + roster.path() +
-                                      " on=USR1:exit=7 ready=main" + "\n");
+                                      " on=USR1:exit=7 ready=main\n");
   shell.enter(directory / "far");
-  const auto in_foreground_below = [&shell](pid_t parent) {
-    for (const pid_t child : children_of(parent)) {
-      if (read_stat(child).value_or(ProcStat{}).pgid == shell.foreground()) return true;
-    }
-    return false;
-  };
+  const auto stat_of = [](pid_t pid) { return read_stat(pid).value_or(ProcStat{}); };
   EXPECT_TRUE(await([&] {
     const pid_t front = shell.foreground();
+    if (stat_of(front).comm != "reapctl") return false;
     const auto supervisor = children_of(front);
-    return front != shell.pid() && supervisor.size() == 1 && in_foreground_below(supervisor.front());
+    const auto command = supervisor.empty() ? supervisor : children_of(supervisor.front());
+    return !command.empty() && stat_of(command.front()).pgid == front;
   }));
   shell.type("\x1a");
   (void)shell.expect("Stopped");
