@@ -33,7 +33,8 @@ constexpr std::size_t kAtOnce = 16;  ///< children
 constexpr gid_t kNoGroup = 65534;
 constexpr core::Millis kDyingBound{1000};  ///< from SIGKILL, or from the last word, to the end of a child
 constexpr core::Millis kPollInterval{10};
-constexpr rlim_t kMemoryLimit = rlim_t{1} << 30U;  ///< of a child: who has a million records gets no more of root's
+/// Of a child: who has a million records gets no more of root's memory.
+[[maybe_unused]] constexpr rlim_t kMemoryLimit = rlim_t{1} << 30U;
 
 /// The user's group by /etc/passwd: NSS loads shared objects, which a static binary cannot. Who is not in it has none.
 gid_t group_of(uid_t uid) {
@@ -80,8 +81,10 @@ bool become(uid_t uid, gid_t gid) {
   // Not even a descriptor of root's comes along.
   const bool alone = null.valid() && sys::release_inherited({result_fd, null.get()}, null.get()).ok();
   if (!alone || ::chdir("/") != 0 || !become(task.uid, gid)) ::_exit(1);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // these need many times as much
   const rlimit memory{.rlim_cur = kMemoryLimit, .rlim_max = kMemoryLimit};
   (void)::setrlimit(RLIMIT_DATA, &memory);  // lowering it cannot fail
+#endif
   const std::string result = task.work();
   for (std::size_t at = 0; at < result.size();) {
     const ssize_t written = ::write(result_fd, result.data() + at, result.size() - at);

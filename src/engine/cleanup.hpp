@@ -23,6 +23,9 @@ class Cleanup {
   /// for.
   int start(bool succeeded, core::TimePoint now);
 
+  /// Whether it has ended; to be asked when the descriptor is readable.
+  [[nodiscard]] bool ended() { return !job_ || job_->ended(); }
+
   /// Ends it: for good, or because time is up.
   void finish(bool abandon, core::TimePoint now);
 

@@ -152,7 +152,9 @@ class LeftoverRemoval {
     }
     const bool ended = wait_for(*job);
     const RemovalStats stats = ended ? job->take_result() : job->abandon();
-    if (!stats.errors.empty() && stats.errors.front().errno_name == "ESTALE") {
+    // Of the directory itself; a file server says the same of what it has forgotten inside.
+    if (!stats.errors.empty() && stats.errors.front().errno_name == "ESTALE" &&
+        stats.errors.front().path == "reapctl-" + record_.run_id) {
       remark(workdir.path + " is another directory now: left alone");
       return;
     }
@@ -169,18 +171,20 @@ class LeftoverRemoval {
   }
 
   /// False when the deadline comes first.
-  [[nodiscard]] bool wait_for(const RemovalJob& job) const {
+  [[nodiscard]] bool wait_for(RemovalJob& job) const {
     pollfd done{.fd = job.completion_fd(), .events = POLLIN, .revents = 0};
     core::TimePoint now = core::Clock::now();
     core::RemovalDisplay display(now);
+    bool ended = false;
     do {
       const auto left = std::chrono::ceil<core::Millis>(std::min(deadline_, display.next()) - now);
-      (void)::poll(&done, 1, static_cast<int>(std::max(left, core::Millis(0)).count()));
+      const int ready = ::poll(&done, 1, static_cast<int>(std::max(left, core::Millis(0)).count()));
+      ended = ready > 0 && job.ended();
       now = core::Clock::now();
       if (const auto line = display.line(now, job.counts().files)) progress_(*line);
-    } while (done.revents == 0 && now < deadline_);
+    } while (!ended && now < deadline_);
     progress_("");
-    return done.revents != 0;
+    return ended;
   }
 
   void remove(const core::RemoveOnRecord& recorded) {
@@ -231,6 +235,7 @@ WorkdirSize measure_workdir(const core::RunRecord& record) {
   if (record.workdir->identity && (!identity || *identity != identity_of(*record.workdir->identity))) return size;
   size.there = true;
   namespace fs = std::filesystem;
+  constexpr int kMostLevels = 64;  // each holds a descriptor, a buffer and its path
   std::error_code failure;
   std::map<std::uint64_t, nlink_t> names_seen;  // of files with several: the blocks go with the last one
   const auto add = [&](const struct stat& status) {
@@ -243,6 +248,7 @@ WorkdirSize measure_workdir(const core::RunRecord& record) {
   const fs::path root = "/proc/self/fd/" + std::to_string(directory->get());
   fs::recursive_directory_iterator entry(root / "", fs::directory_options::skip_permission_denied, failure);
   for (; !failure && entry != fs::recursive_directory_iterator(); entry.increment(failure)) {
+    if (entry.depth() >= kMostLevels) entry.disable_recursion_pending();
     if (::lstat(entry->path().c_str(), &status) != 0) continue;
     if (!S_ISDIR(status.st_mode)) ++size.files;
     add(status);

@@ -46,7 +46,7 @@ struct WorkdirSize {
   std::int64_t bytes = 0;  ///< blocks that would become free, as RemovalCounts has them
 };
 
-/// How much there is to delete. Changes nothing; what cannot be read is not counted.
+/// How much there is to delete. Changes nothing; what cannot be read, or lies below 64 levels, is not counted.
 [[nodiscard]] WorkdirSize measure_workdir(const core::RunRecord& record);
 
 }  // namespace reapctl::engine

@@ -87,6 +87,19 @@ void Registration::complete(const std::optional<Workdir>& workdir, const std::op
   write();
 }
 
+void Registration::take_over(const std::optional<core::MainOnRecord>& main) {
+  if (!lock_.valid()) return;
+  auto entry = read_entry(*registry_, run_id_, codec_);
+  if (!entry || !entry->record) return;  // he has taken it off already
+  const core::ProcessId self = record_.supervisor;
+  record_ = *std::move(entry->record);
+  record_.supervisor = self;
+  record_.guard.reset();
+  if (main) record_.main = main;
+  stored_size_ = 0;  // the file that is open here need not be the one that is there
+  change_state(core::RecordState::running);
+}
+
 MainNote Registration::main_note() const {
   return {
       .fd = record_file_.get(), .offset = encoded_.main_offset, .size = encoded_.main_size, .fill = codec_.fill_main};

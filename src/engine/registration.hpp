@@ -54,6 +54,11 @@ class Registration {
   void complete(const std::optional<Workdir>& workdir, const std::optional<RunCgroup>& cgroup,
                 const proc::ProcFs& proc);
 
+  /// The supervisor is dead, and this process, which began the record, goes on from what he has made of it: it leads to
+  /// more than was known when they parted. `main` is the command if it lives, which may have had no time to write
+  /// itself down.
+  void take_over(const std::optional<core::MainOnRecord>& main);
+
   /// The cgroup could not be used and has gone again. The record says so the next time it is written.
   void forget_cgroup() { record_.cgroup.reset(); }
 

@@ -32,6 +32,12 @@ class AllSignalsBlocked {
   sigset_t before_{};
 };
 
+/// The only write to this counter: it cannot block, nor be short.
+void make_readable(int event_fd) {
+  const std::uint64_t one = 1;
+  (void)!::write(event_fd, &one, sizeof one);
+}
+
 /// Each of them starts helpers, and has joined them before it ends.
 std::atomic<int> g_threads{0};
 
@@ -104,30 +110,40 @@ sys::Result<RemovalJob> RemovalJob::start(sys::UniqueFd parent, std::string name
   state->expected = expected;
   state->done.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!state->done.valid()) return sys::last_error("eventfd");
-  ++g_threads;
+  RemovalJob job(state);
   const auto work = [state] {
     remove_directory(state->parent.get(), state->name, state->expected, state->progress);
-    const std::uint64_t one = 1;
-    // The only write to this counter: it cannot block, nor be short.
-    (void)!::write(state->done.get(), &one, sizeof one);
+    make_readable(state->done.get());
     --g_threads;
   };
-  std::thread thread;
+  ++g_threads;
   try {
     const AllSignalsBlocked blocked;
-    thread = std::thread(work);
+    job.thread_ = std::thread(work);
   } catch (const std::system_error&) {
-    work();  // EAGAIN: better a blocked loop than a directory that stays
+    --g_threads;
+    job.remover_ = std::make_unique<TreeRemover>(state->parent.get(), state->name, state->expected, state->progress);
+    make_readable(state->done.get());
   }
-  return RemovalJob(state, std::move(thread));
+  return job;
 }
+
+RemovalJob::RemovalJob(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+RemovalJob::RemovalJob(RemovalJob&&) noexcept = default;
 
 RemovalJob::~RemovalJob() {
   if (thread_.joinable()) abandon();
 }
 
+bool RemovalJob::ended() {
+  if (remover_ != nullptr && remover_->run_until(core::Clock::now() + kPart)) remover_.reset();
+  return remover_ == nullptr;
+}
+
 RemovalStats RemovalJob::take_result() {
   if (thread_.joinable()) thread_.join();
+  if (remover_ != nullptr) (void)remover_->run_until(core::TimePoint::max());
   return state_->progress.stats();
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/report.hpp"
+#include "core/time.hpp"
 #include "sys/directory.hpp"
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
@@ -84,21 +85,28 @@ void remove_directory(int parent_fd, const std::string& name, const DirectoryIde
 /// fork: the child would have whatever locks the thread held, and nobody to release them (fork(2)).
 [[nodiscard]] bool removal_threads_exist();
 
-/// A removal on a thread of its own, with every signal blocked there. Where there can be no thread, `start` does it.
+class TreeRemover;
+
+/// A removal on a thread of its own, with every signal blocked there. Where there can be no thread (EAGAIN: a limit on
+/// processes counts threads), ended() does it bit by bit, so that whoever waits can see to other things in between.
 class RemovalJob {
  public:
   /// Errors: no eventfd. `parent` is the directory that holds `name`.
   [[nodiscard]] static sys::Result<RemovalJob> start(sys::UniqueFd parent, std::string name,
                                                      const DirectoryIdentity& expected);
-  RemovalJob(RemovalJob&&) noexcept = default;
+  RemovalJob(RemovalJob&&) noexcept;
   RemovalJob& operator=(RemovalJob&&) = delete;
   /// Abandons a removal whose result nobody took.
   ~RemovalJob();
 
-  /// An eventfd, readable once the removal has ended.
+  /// An eventfd, readable once the removal has ended; without a thread, at any time.
   [[nodiscard]] int completion_fd() const { return state_->done.get(); }
+  /// Whether it has ended; to be called when completion_fd is readable. Without a thread this does the next part of it,
+  /// which takes about kPart, if no call to the file system takes longer.
+  [[nodiscard]] bool ended();
+  static constexpr core::Millis kPart{2};
   [[nodiscard]] RemovalCounts counts() const { return state_->progress.counts(); }
-  /// Waits for the end and for the threads to be gone (after completion_fd: at once).
+  /// Waits for the end and for the threads to be gone (after ended(): at once).
   [[nodiscard]] RemovalStats take_result();
   /// Asks the threads to stop and returns without waiting for them: one that hangs on a dead file server stays behind,
   /// healthy ones stop after their current system call. Returns what was done until now.
@@ -114,10 +122,11 @@ class RemovalJob {
     RemovalProgress progress;
   };
 
-  RemovalJob(std::shared_ptr<State> state, std::thread thread) : state_(std::move(state)), thread_(std::move(thread)) {}
+  explicit RemovalJob(std::shared_ptr<State> state);
 
   std::shared_ptr<State> state_;
   std::thread thread_;
+  std::unique_ptr<TreeRemover> remover_;  ///< where there can be no thread
 };
 
 }  // namespace reapctl::engine

@@ -103,7 +103,9 @@ void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
       break;
     case kCgroupChanged: on_cgroup_changed(); break;
     case kCgroupRemoval: remove_cgroup(); break;
-    case kRemoval: removed(false); break;
+    case kRemoval:
+      if (cleanup_.ended()) removed(false);
+      break;
     case kOutput: break;
   }
 }

@@ -192,13 +192,10 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
   if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);
   Ledger ledger(proc, tree);
   RunLoop loop(plan, observer, *resources, tree, ledger, report);
+  std::optional<core::MainOnRecord> main_on_record;
   if (const pid_t main = page.main_pid.load(); main > 0) {
     report.main = core::MainReport{.pid = main, .started_at = report.started_at};
     tree.own(main, !ground.signals.shared_group);
-    if (const auto process = proc.stat(main)) {  // what we know of the record is what it was at the fork
-      resources->registration.running(core::MainOnRecord{.id = process->id, .pgid = process->pgid, .sid = process->sid},
-                                      {});
-    }
     if (const int code = page.main_wait_code.load(); code != 0) {
       siginfo_t info{};
       info.si_code = code;
@@ -208,8 +205,12 @@ sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& s
       resources->main.pid = main;
       auto pid_fd = sys::open_pid_fd(main);
       if (pid_fd) resources->main.pid_fd = pid_fd.take();
+      if (const auto process = proc.stat(main)) {
+        main_on_record = core::MainOnRecord{.id = process->id, .pgid = process->pgid, .sid = process->sid};
+      }
     }
   }
+  resources->registration.take_over(main_on_record);
   add_surroundings(proc, ground.known_as, ground.parent, report);
   loop.take_over(ground.began_at);
   loop.run();

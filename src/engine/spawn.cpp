@@ -3,6 +3,7 @@
 #include "engine/remover.hpp"
 #include "sys/children.hpp"
 #include "sys/clone.hpp"
+#include "sys/pid_fd.hpp"
 
 #include <array>
 #include <cassert>
@@ -135,6 +136,21 @@ void write_down(ChildPlan& plan) {
   }
 }
 
+/// ^Z has reached the child before its exec. The child writes it into our memory while we wait for that exec.
+volatile std::sig_atomic_t stop_came = 0;
+
+void note_stop(int /*signal*/) {
+  stop_came = 1;
+}
+
+/// A child that ^Z stops before its exec would hold us with it, deaf to everything, and nobody would tell the shell. So
+/// ^Z only leaves a note, and the command gets it afterwards. A handler, unlike an ignored signal, ends with the exec,
+/// execve(2); what the caller ignored stays so. `child_main` has this to itself: no CLONE_SIGHAND.
+void put_off_stops() {
+  struct sigaction caller {};
+  if (sigaction(SIGTSTP, nullptr, &caller) == 0 && caller.sa_handler == SIG_DFL) (void)std::signal(SIGTSTP, note_stop);
+}
+
 /// Runs in the child, in the parent's memory, on a stack of its own; the parent is suspended until the exec.
 #if defined(__SANITIZE_ADDRESS__)
 __attribute__((no_sanitize("address")))
@@ -151,6 +167,7 @@ int child_main(void* argument) {
   write_down(plan);
   for (const int fd : request.close_fds) (void)::close(fd);
   if (request.caller_signals.child_ignored) (void)std::signal(SIGCHLD, SIG_IGN);
+  if (request.group != 0) put_off_stops();  // no terminal knows a group that is new
   // Last: from here on a signal acts on the child as it would on the command.
   (void)pthread_sigmask(SIG_SETMASK, &request.caller_signals.mask, nullptr);
   return fail(plan, "exec", execute(plan));
@@ -162,6 +179,7 @@ Spawned spawn(const SpawnRequest& request) {
   assert(!removal_threads_exist());
   ChildPlan plan = make_plan(request);
   alignas(16) static std::array<std::byte, 64 * 1024> stack;
+  stop_came = 0;
   auto cloned = request.cgroup_fd >= 0 ? sys::clone_child_into(request.cgroup_fd, child_main, &plan, stack)
                                        : sys::clone_child(child_main, &plan, stack);
   Spawned spawned;
@@ -176,6 +194,7 @@ Spawned spawn(const SpawnRequest& request) {
   if (plan.failed_stage == nullptr) {
     spawned.executable = plan.candidates[plan.executed];
     if (plan.on_record.id.pid != 0) spawned.on_record = plan.on_record;
+    if (stop_came != 0) (void)sys::send_signal(spawned.pid_fd.get(), SIGTSTP);  // it may have ended
     return spawned;
   }
   spawned.failed_stage = plan.failed_stage;

@@ -40,7 +40,8 @@ struct Spawned {
 };
 
 /// Starts a command. Returns when its exec has succeeded or failed, and then it is reaped: a command that exits 127 is
-/// not mistaken for one that could not be executed. Finds the file as execvp(3) does, /bin/sh for a script
+/// not mistaken for one that could not be executed. In a group that a terminal may know, ^Z before the exec stops the
+/// command behind it. Finds the file as execvp(3) does, /bin/sh for a script
 /// without `#!` included.
 [[nodiscard]] Spawned spawn(const SpawnRequest& request);
 

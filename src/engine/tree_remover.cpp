@@ -58,6 +58,15 @@ sys::Result<sys::UniqueFd> open_in(const RemovalDirectory& directory, const char
   return sys::open_named(named->get());
 }
 
+std::int64_t to_ns(const statx_timestamp& time) {
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+}
+
+std::int64_t now_ns() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
 std::string unique_prefix() {
   // Not a name that an earlier, interrupted removal may have left behind.
   return ".reapctl-" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) + "-";
@@ -67,50 +76,73 @@ std::string unique_prefix() {
 
 TreeRemover::TreeRemover(int parent_fd, const std::string& name, const DirectoryIdentity& expected,
                          RemovalProgress& progress)
-    : parent_fd_(parent_fd), name_(name), expected_(expected), progress_(progress), lifted_prefix_(unique_prefix()) {}
+    : parent_fd_(parent_fd),
+      name_(name),
+      expected_(expected),
+      progress_(progress),
+      lifted_prefix_(unique_prefix()),
+      began_ns_(now_ns()) {}
 
 void TreeRemover::run() {
   progress_.set_threads(1);
-  auto fd = open_root();
-  if (!fd && fd.error().code == ENOENT) return progress_.set_complete();
-  if (!fd) return progress_.add_error(name_, fd.error().code);
-  root_ = std::make_shared<RemovalDirectory>(fd.take(), name_, nullptr);
-  board_.add(root_);
-  work(core::Clock::now() + kAlone);
+  if (run_until(core::Clock::now() + kAlone)) return;
+  start_helpers();
+  (void)work(here_, std::nullopt);
   helpers_.clear();
 }
 
-sys::Result<sys::UniqueFd> TreeRemover::open_root() const {
+bool TreeRemover::run_until(core::TimePoint end) {
+  if (root_ == nullptr && !begin()) return true;
+  return work(here_, end);
+}
+
+/// False if there is nothing to do, or nothing may be done.
+bool TreeRemover::begin() {
+  auto named = name_root();
+  auto fd = named ? sys::open_named(named->get()) : std::move(named);
+  if (!fd && fd.error().code == ENOENT) {
+    progress_.set_complete();
+  } else if (!fd) {
+    progress_.add_error(name_, fd.error().code);
+  } else {
+    root_ = std::make_shared<RemovalDirectory>(fd.take(), name_, nullptr);
+    board_.add(root_);
+  }
+  return root_ != nullptr;
+}
+
+sys::Result<sys::UniqueFd> TreeRemover::name_root() const {
   auto named = sys::name_subdirectory(parent_fd_, name_.c_str());
   if (!named) return named;
   const auto identity = sys::directory_identity(named->get());
   if (!identity) return identity.error();
   if (*identity != expected_) return sys::Error{.code = ESTALE, .operation = "identify", .subject = name_};
-  return sys::open_named(named->get());
+  return named;
 }
 
 void TreeRemover::start_helpers() {
   const std::size_t threads = std::min(kThreads, thread_limit());
   try {
-    while (helpers_.size() + 1 < threads) helpers_.emplace_back([this] { work(std::nullopt); });
+    while (helpers_.size() + 1 < threads) {
+      helpers_.emplace_back([this] {
+        Ptr directory;
+        (void)work(directory, std::nullopt);
+      });
+    }
   } catch (const std::system_error&) {
     // A limit on threads: those that there are do it.
   }
   progress_.set_threads(static_cast<int>(helpers_.size()) + 1);
 }
 
-void TreeRemover::work(std::optional<core::TimePoint> alone_until) {
+bool TreeRemover::work(Ptr& directory, std::optional<core::TimePoint> until) {
   EntrySlice slice;
-  Ptr directory;
   while (!progress_.stopping()) {
-    if (alone_until && core::Clock::now() >= *alone_until) {
-      start_helpers();
-      alone_until.reset();
-    }
-    if (directory == nullptr && (directory = next_directory()) == nullptr) return;
+    if (until && core::Clock::now() >= *until) return false;
+    if (directory == nullptr && (directory = next_directory()) == nullptr) return true;
     const auto claimed = directory->claim(slice);
     if (claimed && *claimed == RemovalDirectory::Claim::slice) {
-      directory = work_on_slice(directory, slice);
+      directory = work_on_slice(std::move(directory), slice);
       continue;
     }
     if (claimed && *claimed == RemovalDirectory::Claim::ended) {
@@ -119,27 +151,27 @@ void TreeRemover::work(std::optional<core::TimePoint> alone_until) {
     }
     if (!claimed) failed(*directory, ".", claimed.error().code);
     board_.remove(*directory);
-    Ptr above = directory->above();
-    Ptr again = drop(std::move(directory));
-    directory = again != nullptr ? std::move(again) : std::move(above);
+    directory = directory->drop() ? emptied(std::move(directory)) : directory->above();
   }
+  return true;
 }
 
 TreeRemover::Ptr TreeRemover::next_directory() {
   while (auto work = board_.take(progress_.stop_token())) {
     if (work->directory != nullptr) return work->directory;
-    Ptr entered = enter(root_, lifted_name(work->lifted).c_str());
-    Ptr again = drop(root_);
-    if (entered != nullptr) return entered;
-    if (again != nullptr) return again;
+    Ptr next = enter(root_, lifted_name(work->lifted).c_str());
+    if (root_->drop()) next = emptied(root_);  // then others are done with what was entered
+    if (next != nullptr) return next;
   }
   return nullptr;
 }
 
-TreeRemover::Ptr TreeRemover::work_on_slice(const Ptr& directory, const EntrySlice& slice) {
+/// Returns where to go on. The caller must not keep `directory`: as long as somebody does, it and all those above it
+/// hold their descriptors.
+TreeRemover::Ptr TreeRemover::work_on_slice(Ptr directory, const EntrySlice& slice) {
   sys::EntryCursor cursor = slice.entries();
   sys::DirectoryEntry entry;
-  Ptr next = directory;
+  Ptr next;
   const bool skip_lifted = directory == root_ && directory->first_scan();
   while (!progress_.stopping() && cursor.next(entry)) {
     // Those are on the board.
@@ -148,8 +180,9 @@ TreeRemover::Ptr TreeRemover::work_on_slice(const Ptr& directory, const EntrySli
     if (entry.type != DT_DIR && remove_file(*directory, entry.name)) continue;
     if (Ptr entered = enter(directory, entry.name)) next = std::move(entered);
   }
-  if (Ptr again = drop(directory)) return again;
-  return next;
+  // Others may have found `next` on the board and be done with it already.
+  if (directory->drop()) return emptied(std::move(directory));
+  return next != nullptr ? next : directory;
 }
 
 bool TreeRemover::remove_file(RemovalDirectory& directory, const char* name) {
@@ -168,6 +201,13 @@ TreeRemover::Ptr TreeRemover::enter(const Ptr& directory, const char* name) {
   }
   auto fd = open_in(*directory, name);
   if (!fd) return enter_failed(directory, name, fd.error().code);
+  if (newborn_.load(std::memory_order_relaxed) >= kMaxNewborn) {
+    struct statx status {};
+    if (::statx(fd->get(), "", AT_EMPTY_PATH, STATX_BTIME, &status) == 0 && is_newborn(status)) {
+      failed(*directory, name, ENOTEMPTY);
+      return nullptr;
+    }
+  }
   directory->hold();
   auto entered = std::make_shared<RemovalDirectory>(fd.take(), name, directory);
   board_.add(entered);
@@ -217,10 +257,10 @@ void TreeRemover::lift(RemovalDirectory& directory, const char* name) {
   failed(directory, name, code);
 }
 
-/// One thing less to wait for in `directory`. Removes it when that was the last, and then the same for the directory
-/// above it. Returns a directory that has to be read again instead.
-TreeRemover::Ptr TreeRemover::drop(Ptr directory) {
-  while (directory->drop()) {
+/// Nothing has to be waited for in `directory` any more. Removes it, and likewise the directory above it if this was
+/// the last in there. Returns the first that has to be read again, or is not done; null when all is.
+TreeRemover::Ptr TreeRemover::emptied(Ptr directory) {
+  do {
     const Removed removed = remove_emptied(*directory);
     if (removed == Removed::read_again) {
       board_.add(directory);
@@ -232,20 +272,23 @@ TreeRemover::Ptr TreeRemover::drop(Ptr directory) {
     }
     if (removed == Removed::no) directory->above()->keep();
     directory = directory->above();
-  }
-  return nullptr;
+  } while (directory->drop());
+  return directory;
 }
 
 TreeRemover::Removed TreeRemover::remove_emptied(RemovalDirectory& directory) {
   if (directory.kept()) return Removed::no;
-  struct stat status {};
-  const std::int64_t bytes = ::fstat(directory.fd(), &status) == 0 ? std::int64_t{status.st_blocks} * 512 : 0;
+  struct statx status {};
+  (void)::statx(directory.fd(), "", AT_EMPTY_PATH, STATX_BLOCKS | STATX_BTIME,
+                &status);  // then there is nothing to add
+  const auto bytes = static_cast<std::int64_t>(status.stx_blocks) * 512;
   const char* name = directory.name().c_str();
   const bool root = directory.above() == nullptr;
   const int code = root ? remove_root_name() : unlink_in(*directory.above(), name, AT_REMOVEDIR);
   if (code == 0) {
     progress_.add_directory(bytes);
     if (root) progress_.set_complete();
+    if (is_newborn(status)) newborn_.fetch_add(1, std::memory_order_relaxed);
     return Removed::yes;
   }
   if (code == ENOTEMPTY && directory.read_again()) return Removed::read_again;
@@ -259,9 +302,17 @@ TreeRemover::Removed TreeRemover::remove_emptied(RemovalDirectory& directory) {
   return Removed::no;
 }
 
+/// Whether it was made after the removal began. Not if it was made in the future: clocks are set back, and those of a
+/// file server differ.
+bool TreeRemover::is_newborn(const struct statx& status) const {
+  if ((status.stx_mask & STATX_BTIME) == 0) return false;
+  const std::int64_t born_ns = to_ns(status.stx_btime);
+  return born_ns > began_ns_ && born_ns <= now_ns();
+}
+
 int TreeRemover::remove_root_name() const {
   // rmdir(2) takes a name: what another directory of this name could lose in the instant that remains is itself, empty.
-  const auto still = open_root();
+  const auto still = name_root();
   if (!still) return still.error().code;
   return ::unlinkat(parent_fd_, name_.c_str(), AT_REMOVEDIR) == 0 ? 0 : errno;
 }

@@ -7,11 +7,13 @@
 #include "sys/directory.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <sys/stat.h>
 #include <thread>
 #include <vector>
 
@@ -28,22 +30,30 @@ namespace reapctl::engine {
 /// below kMaxDepth levels is moved up ("lifted"), to a new name directly in the work directory, and deleted later from
 /// there. That costs one rename for every kMaxDepth levels of a chain, no memory for the path, and no second visit of
 /// any level. What refuses to be renamed (immutable, somebody else's in a sticky directory) refuses rmdir as well.
+///
+/// End. A directory is read again only so often, but whoever makes new ones in the new ones, as fast as they are
+/// deleted, would keep us here for ever. So those that are younger than the removal are entered until kMaxNewborn of
+/// them have gone; where the file system keeps no birth times, only --stop-timeout ends that.
 class TreeRemover {
  public:
   TreeRemover(int parent_fd, const std::string& name, const DirectoryIdentity& expected, RemovalProgress& progress);
   /// Starts with the calling thread alone; others join when it takes longer than a moment. Returns when all have ended.
   void run();
+  /// Instead of run(), where there can be no thread: a part of it, until `end`. True once all is done.
+  [[nodiscard]] bool run_until(core::TimePoint end);
 
   static constexpr int kMaxDepth = 16;
+  static constexpr int kMaxNewborn = 20'000;
 
  private:
   using Ptr = RemovalDirectory::Ptr;
 
-  [[nodiscard]] sys::Result<sys::UniqueFd> open_root() const;
+  [[nodiscard]] bool begin();
+  [[nodiscard]] sys::Result<sys::UniqueFd> name_root() const;
   void start_helpers();
-  void work(std::optional<core::TimePoint> alone_until);
+  [[nodiscard]] bool work(Ptr& directory, std::optional<core::TimePoint> until);
   [[nodiscard]] Ptr next_directory();
-  [[nodiscard]] Ptr work_on_slice(const Ptr& directory, const EntrySlice& slice);
+  [[nodiscard]] Ptr work_on_slice(Ptr directory, const EntrySlice& slice);
 
   [[nodiscard]] bool remove_file(RemovalDirectory& directory, const char* name);
   [[nodiscard]] Ptr enter(const Ptr& directory, const char* name);
@@ -51,9 +61,10 @@ class TreeRemover {
   void lift(RemovalDirectory& directory, const char* name);
   [[nodiscard]] std::string lifted_name(std::int64_t number) const;
 
-  [[nodiscard]] Ptr drop(Ptr directory);
+  [[nodiscard]] Ptr emptied(Ptr directory);
   enum class Removed { yes, no, read_again };
   [[nodiscard]] Removed remove_emptied(RemovalDirectory& directory);
+  [[nodiscard]] bool is_newborn(const struct statx& status) const;
   [[nodiscard]] int remove_root_name() const;
   void failed(RemovalDirectory& directory, const char* name, int code);
 
@@ -62,8 +73,11 @@ class TreeRemover {
   const DirectoryIdentity expected_;
   RemovalProgress& progress_;
   const std::string lifted_prefix_;
+  const std::int64_t began_ns_;  ///< since the epoch
+  std::atomic<int> newborn_{0};  ///< directories younger than that, and gone
   RemovalBoard board_;
   Ptr root_;
+  Ptr here_;                      ///< where the thread that began is at work
   std::mutex lifting_;            ///< one lift at a time, as in the kernel
   std::int64_t next_lifted_ = 0;  ///< guarded by lifting_
   std::vector<std::jthread> helpers_;

@@ -1,7 +1,9 @@
+#include "support/cgroup.hpp"
 #include "support/process.hpp"
 #include "support/sweep_fixture.hpp"
 
 #include <csignal>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -58,6 +60,44 @@ TEST_F(SweepAdopted, WhoIsAdoptedWhileOthersAreWaitedForIsOnRecordBesideThem) {
   (void)sweep({"--ladder", "KILL"});
   EXPECT_FALSE(is_alive(left));
   EXPECT_FALSE(is_alive(daemon));
+  EXPECT_TRUE(nothing_on_record());
+}
+
+/// Of two deaths in a row the second finds the guard with a run that he has taken over.
+TEST_F(SweepAdopted, WhatTheDeadSupervisorPutOnRecordStaysThereWhenTheGuardTakesOver) {
+  auto run =
+      start("main", {"env-clear", "on=TERM:say=told", "double-fork", "[", "setsid", "ignore=TERM", "ready=daemon", "]"},
+            {"--ladder", "TERM:1h,KILL"});
+  const auto processes = roster_.await_roles({"main", "daemon"});
+  const Process& main = processes.at("main");
+  const Process& daemon = processes.at("daemon");
+  EXPECT_TRUE(await([&] { return is_left_over_on_record(daemon); }));
+  write_file(base_ + "/reapctl-" + only_entry().filename().string() + "/file", "x");
+  send_signal(supervisor_of(main), SIGKILL);
+  EXPECT_EQ(roster_.next().role, "told");
+  run->send(SIGKILL);
+  EXPECT_EQ(run->wait().killed_by(), SIGKILL);
+  send_signal(main.pid, SIGKILL);
+  EXPECT_TRUE(await([&] { return !is_alive(main); }));
+  (void)sweep({"--ladder", "KILL"});
+  EXPECT_FALSE(is_alive(daemon));
+  EXPECT_TRUE(std::filesystem::is_empty(base_)) << "the record has lost what makes the work directory ours";
+  EXPECT_TRUE(nothing_on_record());
+}
+
+TEST_F(SweepAdopted, SoDoesTheCgroup) {
+  REQUIRE_CGROUP();
+  auto run = start("main", {"on=TERM:say=told"}, {"--contain", "cgroup", "--ladder", "TERM:1h,KILL"});
+  const Process main = roster_.next();
+  const std::string cgroup = own_cgroup() + "/reapctl-" + only_entry().filename().string();
+  EXPECT_TRUE(std::filesystem::create_directory(cgroup + "/inner"));
+  send_signal(supervisor_of(main), SIGKILL);
+  EXPECT_EQ(roster_.next().role, "told");
+  run->send(SIGKILL);
+  EXPECT_EQ(run->wait().killed_by(), SIGKILL);
+  (void)sweep({"--ladder", "KILL"});
+  EXPECT_FALSE(is_alive(main));
+  EXPECT_FALSE(std::filesystem::exists(cgroup));
   EXPECT_TRUE(nothing_on_record());
 }
 

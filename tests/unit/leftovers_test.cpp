@@ -2,9 +2,12 @@
 
 #include "support/call_stops.hpp"
 #include "support/environment.hpp"
+#include "support/removal.hpp"
 
+#include <fcntl.h>
 #include <filesystem>
 #include <string>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -44,6 +47,33 @@ TEST(Leftovers, WhatIsUnlinkedIsWhatWasLookedAt) {
     EXPECT_GT(opened, 0);
     EXPECT_TRUE(fs::exists(directory / "precious/file")) << "exchanged at call " << exchange_at;
   }
+}
+
+TEST(Leftovers, AChainOfDirectoriesIsMeasuredWithFewDescriptors) {
+  const test::TempDir directory;
+  core::RunRecord record;
+  record.run_id = "0123456789ABCDEF";
+  const std::string work = directory / "reapctl-0123456789ABCDEF";
+  for (const char* name : {"/a", "/b", "/c"}) {
+    fs::create_directories(work + name);
+    test::make_chain(work + name, 500);
+    test::write_file(work + name + "/file", "x");
+  }
+  record.workdir.emplace().path = work;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 128;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const WorkdirSize size = measure_workdir(record);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(size.there);
+  EXPECT_EQ(size.files, 3);
+  // What is so deep that a path is too long for it goes by descriptor.
+  const sys::UniqueFd parent(::open(directory.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  RemovalProgress progress;
+  remove_directory(parent.get(), "reapctl-" + record.run_id, test::identity_of(work), progress);
+  EXPECT_TRUE(progress.stats().complete);
 }
 
 }  // namespace

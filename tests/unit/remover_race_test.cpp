@@ -181,6 +181,50 @@ TEST_F(RemoverRace, ADirectoryThatNeverGetsEmptyIsGivenUp) {
   EXPECT_FALSE(fs::exists(work_ + "/z"));
 }
 
+/// Makes directories, each in the one before, until they cannot be deleted faster than they are made any more.
+class Grower {
+ public:
+  explicit Grower(const std::string& path) : at_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    grow(kHeadStart);
+    thread_ = std::thread([this] { grow(kMost); });
+  }
+  ~Grower() {
+    over_ = true;
+    thread_.join();
+  }
+  Grower(const Grower&) = delete;
+  Grower& operator=(const Grower&) = delete;
+
+ private:
+  static constexpr int kHeadStart = 5'000;
+  static constexpr int kMost = 300'000;
+
+  void grow(int levels) {
+    for (int i = 0; i < levels && !over_ && ::mkdirat(at_.get(), "d", 0700) == 0; ++i) {
+      at_.reset(::openat(at_.get(), "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    }
+  }
+
+  sys::UniqueFd at_;
+  std::atomic<bool> over_{false};
+  std::thread thread_;
+};
+
+TEST_F(RemoverRace, DirectoriesThatAreMadeForEverAreGivenUp) {
+  build(0700);
+  fs::create_directory(work_ + "/growing");
+  RemovalStats stats;
+  {
+    const Grower grower(work_ + "/growing");
+    stats = remove_tree(work_);
+  }
+  EXPECT_LT(stats.counts.directories, 100'000);
+  EXPECT_EQ(stats.counts.files, 9);
+  EXPECT_THAT(errors_of(stats), testing::Each(testing::StartsWith("ENOTEMPTY work")));
+  // In peace, or had it been caught up with, all of it goes.
+  EXPECT_TRUE(stats.complete || remove_tree(work_).complete);
+}
+
 TEST_F(RemoverRace, SomebodyElseDeletesTheSameTree) {
   for (int i = 0; i < 20; ++i) {
     for (const char* name : {"/a", "/b/c", "/d/e/f"}) {

@@ -145,6 +145,20 @@ TEST_F(Remover, DeletesThousandsOfLevelsWithFewDescriptorsAndNoStack) {
   EXPECT_EQ(stats.counts.directories, 3001);
 }
 
+TEST_F(Remover, DeletesWithTheVeryLastDescriptor) {
+  make_chain(work_, 40);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  // The work directory's parent, itself, and one for looking at it or for one below it.
+  few.rlim_cur = static_cast<rlim_t>(sys::UniqueFd(::open("/", O_PATH | O_CLOEXEC)).get()) + 3;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const RemovalStats stats = remove_tree(work_);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_THAT(errors_of(stats), IsEmpty());
+  EXPECT_TRUE(stats.complete);
+}
+
 TEST_F(Remover, DeletesDeepTreesWithABranchAtEachLevel) {
   // Two directories at each level of each chain: what is moved up to the top is itself wide and deep.
   std::string path = work_;
@@ -232,6 +246,48 @@ TEST_F(Remover, JobSaysOnItsEventfdThatItHasEnded) {
   EXPECT_EQ(stats.counts.directories, 3);
   EXPECT_GE(stats.threads, 1);
   EXPECT_FALSE(engine::removal_threads_exist());
+}
+
+TEST_F(Remover, JobWithoutThreadsGoesOnBitByBit) {
+  REQUIRE_CALL_STOPS();
+  constexpr int kFiles = 3000;
+  make_files(work_, kFiles);
+  int parts = 0;
+  RemovalStats stats;
+  const auto delete_in_parts = [&] {
+    auto job = start();
+    ASSERT_TRUE(job.ok());
+    EXPECT_FALSE(engine::removal_threads_exist());
+    for (bool ended = false; !ended; ++parts) {
+      wait_for(job->completion_fd());
+      ended = job->ended();
+    }
+    stats = job->take_result();
+  };
+  run_with_stops({SYS_clone, SYS_clone3, SYS_unlinkat}, delete_in_parts,
+                 [](const PendingCall& call) { return call.number == SYS_unlinkat ? 0 : EAGAIN; });
+  EXPECT_GT(parts, 1);
+  EXPECT_TRUE(stats.complete);
+  EXPECT_EQ(stats.threads, 0);
+  EXPECT_EQ(stats.counts.files, kFiles);
+  EXPECT_FALSE(fs::exists(work_));
+}
+
+TEST_F(Remover, JobWithoutThreadsSaysOnceWhatIsWrong) {
+  REQUIRE_CALL_STOPS();
+  auto other = identity_of(work_);
+  ++other.birth_time_ns;
+  run_with_stops(
+      {SYS_clone, SYS_clone3},
+      [&] {
+        auto job = RemovalJob::start(
+            sys::UniqueFd(::open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), "work", other);
+        ASSERT_TRUE(job.ok());
+        EXPECT_TRUE(job->ended());
+        EXPECT_THAT(errors_of(job->take_result()), ElementsAre("ESTALE work"));
+      },
+      [](const PendingCall&) { return EAGAIN; });
+  EXPECT_TRUE(fs::exists(work_));
 }
 
 TEST_F(Remover, AnEmptyDirectoryNeedsNoThread) {
