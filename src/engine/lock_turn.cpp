@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <poll.h>
 #include <unistd.h>
 
 namespace reapctl::engine {
@@ -55,6 +56,7 @@ std::vector<Registry> registries_of(const RegistryPlaces& places) {
 struct RunsInside {
   std::vector<std::string> left;  ///< whose reapctl is dead, too
   std::string alive;              ///< one that is active, or else one that was released; empty: there is none
+  bool doubtful = false;          ///< there is one that is neither: it may be just dying
 };
 
 RunsInside runs_inside(const RegistryPlaces& places, const std::string& run_id, const core::RecordCodec& codec) {
@@ -66,6 +68,7 @@ RunsInside runs_inside(const RegistryPlaces& places, const std::string& run_id, 
     if (std::find(enclosing.begin(), enclosing.end(), run_id) == enclosing.end()) continue;
     const bool left = run.verdict == core::Verdict::orphaned || run.verdict == core::Verdict::cleaning;
     if (left) inside.left.push_back(run.entry.run_id);
+    if (run.verdict == core::Verdict::unknown) inside.doubtful = true;
     if (active || (run.verdict != core::Verdict::active && run.verdict != core::Verdict::released)) continue;
     active = run.verdict == core::Verdict::active;
     inside.alive = run.entry.run_id;
@@ -80,6 +83,7 @@ std::string sweep_run(const RegistryPlaces& places, const std::string& run_id, c
   plan.registry = places.chosen;
   plan.ladder = *core::parse_ladder("INT/TERM:5s,KILL");
   const Sweeper::Progress nobody_looks = [](std::string_view) {};
+  const auto deadline = core::Clock::now() + kPatienceWithTheDying;
   RunsInside inside = runs_inside(places, run_id, codec);
   for (;;) {
     plan.runs = inside.left;
@@ -102,10 +106,15 @@ std::string sweep_run(const RegistryPlaces& places, const std::string& run_id, c
     std::erase_if(now.left, [&](const std::string& id) {
       return std::find(plan.runs.begin(), plan.runs.end(), id) != plan.runs.end();
     });
-    if (now.left.empty()) {
+    // Who was alive before the sweep, and is not any more, has ended over it.
+    const bool look_again = now.doubtful || inside.doubtful || !inside.alive.empty();
+    if (now.left.empty() && (!look_again || core::Clock::now() >= deadline)) {
       return "its former holder, run " + run_id + ", is not gone: " + reason + "; reapctl sweep tells more";
     }
+    if (now.left.empty()) (void)::poll(nullptr, 0, static_cast<int>(kInterval.count()));
     inside.left.insert(inside.left.end(), now.left.begin(), now.left.end());
+    inside.alive.clear();
+    inside.doubtful = now.doubtful;
   }
 }
 

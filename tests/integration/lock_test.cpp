@@ -92,6 +92,7 @@ class Lock : public SweepFixture {
 
 TEST_F(Lock, WhoLosesSaysWhoHasItSinceWhenAndWhatThatIsDoing) {
   const auto holder = hold();
+  EXPECT_TRUE(await([&] { return read_stat(main_.pid).value_or(ProcStat{}).state == 'S'; }));
   const std::string who = "lock \"backup\" is held by run " + only_entry().filename().string() + " nightly (reapctl " +
                           std::to_string(holder->pid()) + ") since ";
   const std::string what = "running " + misbehave_path();
