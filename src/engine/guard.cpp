@@ -71,7 +71,7 @@ void Guard::on_signal(const signalfd_siginfo& info, const GuardOrders& orders) {
   if (orders.stop_timeout && !asked_until_ && orders.asks_to_stop(info)) {
     asked_until_ = core::Clock::now() + *orders.stop_timeout;
   }
-  pass_on(info);
+  if (!orders.pass_straight(info)) pass_on(info);
 }
 
 std::optional<core::TimePoint> Guard::next_check(const SharedPage& page) const {

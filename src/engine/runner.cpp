@@ -2,6 +2,7 @@
 
 #include "core/exit_status.hpp"
 #include "engine/containment.hpp"
+#include "engine/direct_line.hpp"
 #include "engine/give_up.hpp"
 #include "engine/guard.hpp"
 #include "engine/prelude.hpp"
@@ -163,6 +164,7 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
     loop.begin(core::RunEventKind::start_failed, started_at);
   } else {
     tree.own(main.pid, !ground.signals.shared_group);
+    if (page != nullptr) page->reachable_main.store(main.pid);
     report.executable = main.executable;
     report.main = core::MainReport{.pid = main.pid, .started_at = started_on};
     if (auto added = resources->loop.add(main.pid_fd.get(), EPOLLIN, kMainEnded); !added) {
@@ -240,10 +242,13 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
   const std::vector<int> needed = descriptors_of(ground);
   keep.insert(keep.end(), needed.begin(), needed.end());
   if (ground.pump) ground.pump->close_command_ends();
+  DirectLine direct_line(**page, plan, ground.signals);
   const GuardOrders orders{
       .stop_timeout = plan.rules.stop_timeout,
       .asks_to_stop =
           [&](const signalfd_siginfo& info) { return use_of(info, ground.signals, plan) == core::SignalUse::stop; },
+      // The supervisor tells of each signal where somebody wants to hear of it.
+      .pass_straight = [&](const signalfd_siginfo& info) { return !observer.event && direct_line.pass(info); },
       .output_gone = [&] { ground.pump->close_gone(); }};
   const auto end = sides->guard->watch(**page, std::move(keep), orders);
   if (!end) return end.error();
