@@ -9,10 +9,23 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <sys/resource.h>
 #include <utility>
 
 namespace reapctl::engine {
 namespace {
+
+/// Whoever reads the command line of a process that is forking waits until that one has had its turn (its mmap_lock,
+/// fs/proc/base.c): in a storm a tenth of a second for each. When describing has taken so long, and somebody was waited
+/// for, the rest are described by what is known of them. A slow machine alone is no reason to say less.
+constexpr core::Millis kDescribingTime{50};
+
+/// How often this thread has given the processor away to wait for something, getrusage(2).
+long waits() {
+  rusage usage{};
+  (void)::getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_nvcsw;
+}
 
 std::int64_t millis(const timeval& time) {
   return std::int64_t{time.tv_sec} * 1000 + time.tv_usec / 1000;
@@ -53,8 +66,12 @@ std::vector<core::ProcessDetails> Ledger::describe(std::vector<core::ProcessStat
   if (processes.size() > core::kListLimit) processes.resize(core::kListLimit);
   std::vector<core::ProcessDetails> details;
   details.reserve(processes.size());
+  const core::TimePoint until = core::Clock::now() + kDescribingTime;
+  const long waits_before = waits();
   for (const core::ProcessStat& process : processes) {
-    details.push_back(proc::describe(proc_, process, listening, since_boot));
+    const bool briefly = core::Clock::now() >= until && waits() > waits_before;
+    details.push_back(briefly ? proc::describe_briefly(process, since_boot)
+                              : proc::describe(proc_, process, listening, since_boot));
   }
   return details;
 }
@@ -108,11 +125,14 @@ void Ledger::open_rung(std::string name, core::Millis at) {
 }
 
 void Ledger::close_rung() {
+  if (rung_open_) close_rung(tree_.standing());
+}
+
+void Ledger::close_rung(const Tree::Standing& standing) {
   if (!rung_open_) return;
   rung_open_ = false;
   core::RungReport& rung = rungs_.back();
-  const Tree::Standing standing = tree_.standing();
-  rung.told = tree_.told();
+  rung.told = standing.told;
   rung.stayed_total = static_cast<int>(standing.stayed.size());
   rung.ended = rung.told - rung.stayed_total;
   rung.left = standing.alive;

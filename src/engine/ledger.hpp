@@ -36,6 +36,8 @@ class Ledger {
   void open_rung(std::string name, core::Millis at);
   /// The last rung is over.
   void close_rung();
+  /// The same, and it has left these.
+  void close_rung(const Tree::Standing& standing);
 
   /// Whoever is still there has survived the last rung.
   void note_survivors();

@@ -60,7 +60,7 @@ void RunLoop::take_over(core::TimePoint began_at) {
 void RunLoop::run() {
   while (state_.phase != core::RunPhase::finished) {
     // Nobody sends word of the children that a bounded drain has left: SIGCHLD came once for all of them.
-    const bool reap_on = unreaped_ || backlog_;
+    const bool reap_on = reaping_on();
     const bool tell_further = telling();
     const auto source = resources_.loop.wait(reap_on || tell_further ? now_ : next_wakeup(), next_look());
     now_ = core::Clock::now();
@@ -146,7 +146,9 @@ void RunLoop::on_signal(const signalfd_siginfo& info) {
   const core::ReceivedSignal received{.number = static_cast<int>(info.ssi_signo),
                                       .from_kernel = info.ssi_code == SI_KERNEL};
   switch (core::classify(received, resources_.signals, plan_)) {
-    case core::SignalUse::child_changed: reap(); break;
+    case core::SignalUse::child_changed:
+      if (!reaping_on()) reap();  // or it comes after this, and once a turn is enough
+      break;
     case core::SignalUse::stop: stop_requested(info); break;
     case core::SignalUse::typed_interrupt: feed({.kind = core::RunEventKind::typed_interrupt}); break;
     case core::SignalUse::job_stop: on_job_stop(); break;
@@ -301,7 +303,7 @@ void RunLoop::tell_on() {
 void RunLoop::kill() {
   if (reap_first_ > 0 && unreaped_) return;  // the ladder asks again at once
   const bool first = !tree_.killing();
-  if (first) ledger_.close_rung();
+  if (first) ledger_.close_rung(tree_.begin_killing(unreaped_));
   if (resources_.cgroup) {
     resources_.cgroup->evict(tree_.proc(), ::getpid());
     if (resources_.guard) resources_.cgroup->evict(tree_.proc(), resources_.guard->pid());

@@ -95,6 +95,7 @@ class RunLoop {
   void stop_job();
   void resumed();
 
+  [[nodiscard]] bool reaping_on() const { return unreaped_ || backlog_; }
   void reap();
   void reap_ended();
   void reap_one(pid_t pid);

@@ -9,8 +9,9 @@ namespace reapctl::engine {
 namespace {
 
 /// So many children are reaped in one go, or as many as this time allows, and then signals and deadlines get their turn
-/// again: zombies may come as fast as they are reaped (fact 20).
-constexpr std::size_t kReapBatch = 512;
+/// again: zombies may come as fast as they are reaped (fact 20), and what takes a millisecond of the processor takes a
+/// tenth of a second where we have a hundredth of it.
+constexpr std::size_t kReapBatch = 128;
 constexpr core::Millis kReapTime{20};
 
 core::Millis to_millis(core::Clock::duration duration) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <iterator>
 #include <unistd.h>
 
 namespace reapctl::engine {
@@ -78,8 +79,8 @@ std::vector<core::ProcessStat> Tree::descendants(const Pids& children) const {
   return proc_.descendants(::getpid(), without_ended(*children)).processes;
 }
 
-/// As many as can be listed in time.
-Tree::Pids Tree::children() const {
+/// As many as can be listed in time, or some more than are `enough`.
+Tree::Pids Tree::children(std::size_t enough) const {
   auto reader = proc_.own_children();
   if (!reader) return proc_.children(::getpid());
   const core::TimePoint until = core::Clock::now() + kListingTime;
@@ -88,18 +89,17 @@ Tree::Pids Tree::children() const {
     const auto more = reader->next();
     if (more.empty()) break;
     pids.insert(pids.end(), more.begin(), more.end());
-  } while (core::Clock::now() < until);
+  } while (pids.size() < enough && core::Clock::now() < until);
   return pids;
 }
 
 std::vector<core::ProcessStat> Tree::living() {
-  return living(children());
-}
-
-std::vector<core::ProcessStat> Tree::living(const Pids& children) {
-  // In a storm the cgroup alone is quick enough. Whoever has left it is found when the storm is over.
+  // In a storm the cgroup alone is quick enough: no need to have read all of its zombies. Whoever has left it is found
+  // when the storm is over.
+  const Pids children = cgroup_ != nullptr ? this->children(kStorm + 1) : this->children();
+  storm_ = is_storm(children);
   std::vector<core::ProcessStat> processes;
-  if (cgroup_ == nullptr || !is_storm(children)) processes = descendants(children);
+  if (cgroup_ == nullptr || !storm_) processes = descendants(children);
   const std::set<pid_t> members = cgroup_ != nullptr ? add_members(processes) : std::set<pid_t>();
   if (has_strangers_) leave_out_strangers(processes, members);
   std::erase_if(processes, [](const core::ProcessStat& process) { return !is_alive(process); });
@@ -227,13 +227,6 @@ void Tree::tell_one(const core::ProcessStat& process, const core::Rung& rung) co
   if (process.state == 'T') (void)signal_process(proc_, process.id, SIGCONT);
 }
 
-void Tree::note_whom_the_kill_finds() {
-  told_.clear();
-  const Pids now = children();
-  if (is_storm(now)) return;
-  for (const core::ProcessStat& process : living(now)) told_.insert(process.id);
-}
-
 /// By pid alone: nobody but us can reap our children, so their pids cannot be reused, and nothing but speed catches a
 /// chain of processes that fork and exit for ever. But a group dies at one blow, forks included, and that of the main
 /// command is still the same as long as one of our children is in it, be it dead.
@@ -269,9 +262,19 @@ bool Tree::kill_children() {
 }
 
 std::optional<core::Census> Tree::kill(core::TimePoint now) {
-  untold_.clear();
-  if (!std::exchange(killing_, true)) note_whom_the_kill_finds();
-  if (cgroup_ != nullptr && !in_mid_kill()) cgroup_->kill();
+  if (!killing_) (void)begin_killing(false);
+  if (cgroup_ != nullptr && !in_mid_kill()) {
+    cgroup_->kill();
+    if (!std::exchange(struck_, true)) {
+      // Nobody in there forks any more. What a storm leaves us are zombies, thousands of them, and time spent on their
+      // pids is lost: they are reaped first.
+      const auto dead = children();
+      children_seen_ = dead ? dead->size() : 0;
+      if (children_seen_ > kStorm) {
+        return core::Census{.living = static_cast<int>(children_seen_), .newest_kill = now};
+      }
+    }
+  }
   // Children first. Not where there are strangers: a child that we see for the first time may be an orphan of theirs,
   // and only a closer look tells.
   if (!has_strangers_) {
@@ -315,12 +318,38 @@ void Tree::forward_to_group(int signal, pid_t main) {
 }
 
 Tree::Standing Tree::standing() {
-  Standing standing;
-  for (const core::ProcessStat& process : living()) {
-    ++standing.alive;
-    if (told_.contains(process.id)) standing.stayed.push_back(process);
-  }
+  return standing(living());
+}
+
+Tree::Standing Tree::standing(const std::vector<core::ProcessStat>& alive) const {
+  Standing standing{.told = told(), .stayed = {}, .alive = static_cast<int>(alive.size())};
+  std::copy_if(alive.begin(), alive.end(), std::back_inserter(standing.stayed),
+               [this](const core::ProcessStat& process) { return told_.contains(process.id); });
   return standing;
+}
+
+/// Those of the current rung who are still alive, as many as can be looked at in time.
+std::vector<core::ProcessStat> Tree::living_told() const {
+  const core::TimePoint until = core::Clock::now() + kListingTime;
+  std::vector<core::ProcessStat> alive;
+  for (const core::ProcessId& id : told_) {
+    if (core::Clock::now() >= until) break;
+    auto process = proc_.stat(id.pid);
+    if (process && process->id == id && is_alive(*process)) alive.push_back(process.take());
+  }
+  return alive;
+}
+
+/// Those whom the first kill by pid ends are dead before the closer look behind it could count them. In a storm whoever
+/// lives now is dead before his kill in any case, and a millisecond of looking costs us the turns of all the others.
+Tree::Standing Tree::begin_killing(bool backlog) {
+  const auto alive = storm_ && backlog ? living_told() : living();
+  Standing before = standing(alive);
+  killing_ = true;
+  untold_.clear();
+  told_.clear();
+  for (const core::ProcessStat& process : alive) told_.insert(process.id);
+  return before;
 }
 
 std::vector<core::Survivor> Tree::survivors() {

@@ -9,6 +9,7 @@
 #include "sys/result.hpp"
 
 #include <deque>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -65,9 +66,10 @@ class Tree {
   /// Goes on with them, as long as tell(). Returns how many were told.
   int tell_on(const core::Rung& rung);
 
-  /// SIGKILL to whoever is alive now, at one blow to all in the cgroup. nullopt: there are so many that the pass is not
-  /// over yet, call it again at once, and reap nobody meanwhile. Else call it again, as core::after_census says, until
-  /// nobody is alive.
+  /// SIGKILL to whoever is alive now, at one blow to all in the cgroup; when that leaves a storm's worth of children,
+  /// those who may have left the cgroup have to wait for the next call, and it is for the caller to reap
+  /// children_seen() before. nullopt: there are so many that the pass is not over yet, call it again at once, and reap
+  /// nobody meanwhile. Else call it again, as core::after_census says, until nobody is alive.
   [[nodiscard]] std::optional<core::Census> kill(core::TimePoint now);
   /// Whether a pass of killing has begun and is not over.
   [[nodiscard]] bool in_mid_kill() const { return chase_.has_value(); }
@@ -79,10 +81,15 @@ class Tree {
   void forward_to_group(int signal, pid_t main);
 
   struct Standing {
-    std::vector<core::ProcessStat> stayed;  ///< told by the last rung, and alive
+    int told = 0;                           ///< by the current rung
+    std::vector<core::ProcessStat> stayed;  ///< of these, who is alive
     int alive = 0;                          ///< told or not
   };
   Standing standing();
+  /// The same, and from now on SIGKILL is the current rung, which tells those who are alive: one look serves both. With
+  /// a `backlog` of zombies, in what the last look has found to be a storm, nobody is looked at but those who were told
+  /// by the rung before.
+  Standing begin_killing(bool backlog);
 
   /// Those alive, with why each could not be killed.
   std::vector<core::Survivor> survivors();
@@ -96,7 +103,7 @@ class Tree {
   /// A stranger was reaped: its pid may be given to another process now.
   void forget_stranger(pid_t pid);
 
-  /// Whether kill() has been called.
+  /// Whether SIGKILL is the current rung.
   [[nodiscard]] bool killing() const { return killing_; }
   /// How many children, zombies included, the last kill() found: reaping fewer a round would let them pile up.
   [[nodiscard]] std::size_t children_seen() const { return children_seen_; }
@@ -107,15 +114,14 @@ class Tree {
 
  private:
   using Pids = sys::Result<std::vector<pid_t>>;
-  [[nodiscard]] Pids children() const;
+  [[nodiscard]] Pids children(std::size_t enough = std::numeric_limits<std::size_t>::max()) const;
+  [[nodiscard]] std::vector<core::ProcessStat> living_told() const;
+  [[nodiscard]] Standing standing(const std::vector<core::ProcessStat>& alive) const;
   [[nodiscard]] std::vector<core::ProcessStat> descendants(const Pids& children) const;
-  std::vector<core::ProcessStat> living(const Pids& children);
   void tell_one(const core::ProcessStat& process, const core::Rung& rung) const;
   std::set<pid_t> add_members(std::vector<core::ProcessStat>& processes) const;
   void leave_out_strangers(std::vector<core::ProcessStat>& processes, const std::set<pid_t>& members);
   void note_adopted(const std::vector<core::ProcessStat>& processes);
-  /// Those that the first kill by pid ends are dead before the closer look behind it could count them.
-  void note_whom_the_kill_finds();
   [[nodiscard]] bool kill_children();
   void kill_some(const std::vector<pid_t>& children) const;
 
@@ -130,6 +136,8 @@ class Tree {
   std::map<core::ProcessId, core::TimePoint> killed_;  ///< when each got its first SIGKILL
   std::map<core::ProcessId, int> refused_;             ///< errno of a SIGKILL that could not be sent
   bool killing_ = false;
+  bool storm_ = false;                         ///< the last look has met one
+  bool struck_ = false;                        ///< the cgroup has been killed once
   std::optional<proc::ChildrenReader> chase_;  ///< in the middle of a pass of killing
   std::size_t chased_ = 0;                     ///< so many it has come across
   std::size_t children_seen_ = 0;

@@ -13,4 +13,7 @@ namespace reapctl::proc {
 [[nodiscard]] core::ProcessDetails describe(const ProcFs& proc, const core::ProcessStat& stat,
                                             const ListeningSockets& listening, std::chrono::nanoseconds since_boot);
 
+/// The same as far as `stat` says it, without a look into /proc.
+[[nodiscard]] core::ProcessDetails describe_briefly(const core::ProcessStat& stat, std::chrono::nanoseconds since_boot);
+
 }  // namespace reapctl::proc
