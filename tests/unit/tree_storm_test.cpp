@@ -18,8 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
-#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 /// What is not done in a storm, where each millisecond of the processor is waited for, and thousands are dead. Its
 /// zombies are real; the cgroup is made of plain files.
@@ -27,7 +28,6 @@ namespace reapctl::engine {
 namespace {
 
 using test::Pipe;
-using ::testing::ElementsAre;
 
 /// More than Tree looks at closely.
 constexpr int kZombies = 600;
@@ -78,13 +78,15 @@ class TreeInStorm : public ::testing::Test {
   }
 
   static void leave_zombies() {
-    pid_t last = 0;
+    std::vector<pid_t> pids;
     for (int i = 0; i < kZombies; ++i) {
-      last = test::must_fork();
-      if (last == 0) ::_exit(0);
+      pids.push_back(test::must_fork());
+      if (pids.back() == 0) ::_exit(0);
     }
-    siginfo_t info{};
-    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(last), &info, WEXITED | WNOWAIT), 0);
+    for (const pid_t pid : pids) {
+      siginfo_t info{};
+      ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT), 0);
+    }
   }
   static void reap_zombies() {
     for (int left = kZombies; left > 0; --left) {
@@ -179,11 +181,11 @@ TEST_F(TreeInStorm, TheListOfAStormIsNotReadToItsEnd) {
   ASSERT_EQ(::write(fifo.get(), pids.data(), pids.size()), static_cast<ssize_t>(pids.size()));
   const pid_t member = start();
   control("cgroup.procs", std::to_string(member) + "\n");
-  const proc::ProcFs real_stats(fake.root());
   fake.put({std::to_string(member) + "/stat", test::read_file("/proc/" + std::to_string(member) + "/stat")});
+  const proc::ProcFs proc(fake.root());
   EXPECT_TRUE(test::holds_when_forked([&] {
     (void)::alarm(20);  // or the read of the FIFO would not end
-    Tree tree(real_stats, kCookie);
+    Tree tree(proc, kCookie);
     tree.use_cgroup(&*cgroup_);
     return tree.living().size() == 1;
   }));
