@@ -302,12 +302,12 @@ void RunLoop::tell_on() {
 
 void RunLoop::kill() {
   if (reap_first_ > 0 && unreaped_) return;  // the ladder asks again at once
-  const bool first = !tree_.killing();
-  if (first) ledger_.close_rung(tree_.begin_killing(unreaped_));
   if (resources_.cgroup) {
     resources_.cgroup->evict(tree_.proc(), ::getpid());
     if (resources_.guard) resources_.cgroup->evict(tree_.proc(), resources_.guard->pid());
   }
+  const bool first = !tree_.killing();
+  if (first) ledger_.close_rung(tree_.begin_killing(unreaped_));
   const auto census = tree_.kill(now_);
   if (first) {
     ledger_.open_rung("KILL", since_stop());

@@ -328,22 +328,27 @@ Tree::Standing Tree::standing(const std::vector<core::ProcessStat>& alive) const
   return standing;
 }
 
-/// Those of the current rung who are still alive, as many as can be looked at in time.
-std::vector<core::ProcessStat> Tree::living_told() const {
+/// Those of the current rung whom the kill has found alive, as many as can be looked at in time.
+std::vector<core::ProcessStat> Tree::killed_of_told() const {
   const core::TimePoint until = core::Clock::now() + kListingTime;
   std::vector<core::ProcessStat> alive;
   for (const core::ProcessId& id : told_) {
     if (core::Clock::now() >= until) break;
     auto process = proc_.stat(id.pid);
-    if (process && process->id == id && is_alive(*process)) alive.push_back(process.take());
+    if (!process || process->id != id) continue;
+    const auto ended = sys::peek_ended(id.pid);
+    if (is_alive(*process) || (ended && ended->info.si_status == SIGKILL)) alive.push_back(process.take());
   }
   return alive;
 }
 
 /// Those whom the first kill by pid ends are dead before the closer look behind it could count them. In a storm whoever
-/// lives now is dead before his kill in any case, and a millisecond of looking costs us the turns of all the others.
+/// lives now is dead before his kill in any case, and a millisecond of looking costs us the turns of all the others: so
+/// there the blow at the cgroup, if there is one, comes first.
 Tree::Standing Tree::begin_killing(bool backlog) {
-  const auto alive = storm_ && backlog ? living_told() : living();
+  const bool in_storm = storm_ && backlog;
+  if (in_storm && cgroup_ != nullptr) cgroup_->kill();
+  const auto alive = in_storm ? killed_of_told() : living();
   Standing before = standing(alive);
   killing_ = true;
   untold_.clear();

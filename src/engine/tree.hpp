@@ -88,7 +88,7 @@ class Tree {
   Standing standing();
   /// The same, and from now on SIGKILL is the current rung, which tells those who are alive: one look serves both. With
   /// a `backlog` of zombies, in what the last look has found to be a storm, nobody is looked at but those who were told
-  /// by the rung before.
+  /// by the rung before, and by then the cgroup has been killed. kill() is to follow.
   Standing begin_killing(bool backlog);
 
   /// Those alive, with why each could not be killed.
@@ -115,7 +115,7 @@ class Tree {
  private:
   using Pids = sys::Result<std::vector<pid_t>>;
   [[nodiscard]] Pids children(std::size_t enough = std::numeric_limits<std::size_t>::max()) const;
-  [[nodiscard]] std::vector<core::ProcessStat> living_told() const;
+  [[nodiscard]] std::vector<core::ProcessStat> killed_of_told() const;
   [[nodiscard]] Standing standing(const std::vector<core::ProcessStat>& alive) const;
   [[nodiscard]] std::vector<core::ProcessStat> descendants(const Pids& children) const;
   void tell_one(const core::ProcessStat& process, const core::Rung& rung) const;

@@ -154,6 +154,26 @@ TEST_F(TreeInStorm, BehindABacklogOnlyThoseWhoWereToldAreLookedAtBeforeTheKill) 
   EXPECT_EQ(tree.told(), 1);
 }
 
+/// Whoever is killed with the cgroup has stayed until then; who ended of the rung before has not.
+TEST_F(TreeInStorm, TheBlowAtTheCgroupComesBeforeTheLook) {
+  const pid_t stays = start();
+  const pid_t goes = start();
+  control("cgroup.procs", std::to_string(stays) + "\n" + std::to_string(goes) + "\n");
+  leave_zombies();
+  Tree tree(proc_, kCookie);
+  tree.use_cgroup(&*cgroup_);
+  EXPECT_EQ(tree.tell(kTerm, core::Scope::tree, {}, false), 2);
+  test::send_signal(goes, SIGUSR1);
+  test::send_signal(stays, SIGKILL);  // as if by the cgroup
+  ASSERT_TRUE(test::await_end(goes));
+  ASSERT_TRUE(test::await_end(stays));
+  const auto before = tree.begin_killing(true);
+  EXPECT_EQ(control("cgroup.kill"), "1");
+  EXPECT_EQ(before.told, 2);
+  ASSERT_EQ(before.stayed.size(), 1U);
+  EXPECT_EQ(before.stayed.front().id.pid, stays);
+}
+
 TEST_F(TreeInStorm, WithoutABacklogTheKillTellsEverybody) {
   const pid_t told = start();
   Tree tree(proc_, kCookie);
