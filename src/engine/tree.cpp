@@ -98,6 +98,7 @@ std::vector<core::ProcessStat> Tree::living() {
   // when the storm is over.
   const Pids children = cgroup_ != nullptr ? this->children(kStorm + 1) : this->children();
   storm_ = is_storm(children);
+  met_in_storm_.reset();
   std::vector<core::ProcessStat> processes;
   if (cgroup_ == nullptr || !storm_) processes = descendants(children);
   const std::set<pid_t> members = cgroup_ != nullptr ? add_members(processes) : std::set<pid_t>();
@@ -105,6 +106,7 @@ std::vector<core::ProcessStat> Tree::living() {
   std::erase_if(processes, [](const core::ProcessStat& process) { return !is_alive(process); });
   if (adoptions_watched_) note_adopted(processes);
   peak_ = std::max(peak_.value_or(0), static_cast<int>(processes.size()));
+  if (storm_) met_in_storm_ = processes;
   return processes;
 }
 
@@ -139,8 +141,8 @@ void Tree::note_adopted(const std::vector<core::ProcessStat>& processes) {
 
 std::vector<core::ProcessStat> Tree::adopted_children(std::size_t most) {
   std::vector<core::ProcessStat> found;
-  const auto children = proc_.children(::getpid());
-  if (!children || children->size() > kStorm) return found;
+  const auto children = this->children(kStorm + 1);
+  if (!children || is_storm(children)) return found;
   for (const pid_t pid : *children) {
     if (pid == main_ || found.size() >= most) continue;
     auto process = proc_.stat(pid);
@@ -189,7 +191,8 @@ void Tree::forget_stranger(pid_t pid) {
 int Tree::tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> main, bool rest) {
   if (!rest) told_.clear();
   untold_.clear();
-  const auto processes = living();
+  // Another look at a storm would find others, gone as soon as found, and take as long as the one before.
+  const auto processes = met_in_storm_ ? *std::exchange(met_in_storm_, std::nullopt) : living();
   const auto main_process = std::find_if(processes.begin(), processes.end(),
                                          [&](const core::ProcessStat& process) { return process.id.pid == main; });
   // Once the main command has gone, the rung is for whoever is left.

@@ -57,9 +57,10 @@ class Tree {
   /// Who is alive now, parents first.
   std::vector<core::ProcessStat> living();
 
-  /// Signals the living with a rung, parents first, each with the signal that suits it, and continues the stopped.
-  /// Only those of `scope`; with `rest`, only those who have not been told this rung. `main` is nullopt once the main
-  /// command has been reaped. Returns how many were told: all, or as many as there was time for, and then telling().
+  /// Signals the living, in a storm those whom the last look has met, with a rung, parents first, each with the signal
+  /// that suits it, and continues the stopped. Only those of `scope`; with `rest`, only those who have not been told
+  /// this rung. `main` is nullopt once the main command has been reaped. Returns how many were told: all, or as many as
+  /// there was time for, and then telling().
   int tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> main, bool rest);
   /// Whether some are still to be told of those who were alive at the last tell().
   [[nodiscard]] bool telling() const { return !untold_.empty(); }
@@ -130,7 +131,8 @@ class Tree {
   const RunCgroup* cgroup_ = nullptr;
   bool has_strangers_ = false;  ///< there were some when the run began; they may have left others behind them
   std::set<core::ProcessId> strangers_;
-  std::set<core::ProcessId> ours_;  ///< only kept while there are strangers
+  std::set<core::ProcessId> ours_;                              ///< only kept while there are strangers
+  std::optional<std::vector<core::ProcessStat>> met_in_storm_;  ///< by the last look, if nobody was told since
   std::set<core::ProcessId> told_;
   std::deque<core::ProcessStat> untold_;               ///< of the current rung
   std::map<core::ProcessId, core::TimePoint> killed_;  ///< when each got its first SIGKILL

@@ -209,6 +209,27 @@ TEST_F(TreeInStorm, TheListOfAStormIsNotReadToItsEnd) {
     tree.use_cgroup(&*cgroup_);
     return tree.living().size() == 1;
   }));
+  std::string unread(pids.size(), ' ');
+  ASSERT_GT(::read(fifo.get(), unread.data(), unread.size()), 0);
+  ASSERT_EQ(::write(fifo.get(), pids.data(), pids.size()), static_cast<ssize_t>(pids.size()));
+  EXPECT_TRUE(test::holds_when_forked([&] {
+    (void)::alarm(20);
+    return Tree(proc, kCookie).adopted_children(1).empty();
+  })) << "for there are too many";
+}
+
+TEST_F(TreeInStorm, ARungIsForThoseWhomTheLookBeforeItHasMet) {
+  (void)start();
+  leave_zombies();
+  Tree tree(proc_, kCookie);
+  EXPECT_EQ(tree.living().size(), 1U);
+  (void)start();
+  EXPECT_EQ(tree.tell(kTerm, core::Scope::tree, {}, false), 1);
+  EXPECT_EQ(tree.tell(kTerm, core::Scope::tree, {}, false), 2) << "there was no other look before it";
+  reap_zombies();
+  EXPECT_EQ(tree.living().size(), 2U);
+  (void)start();
+  EXPECT_EQ(tree.tell(kTerm, core::Scope::tree, {}, false), 3) << "the storm is over";
 }
 
 }  // namespace
