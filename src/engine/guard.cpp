@@ -71,7 +71,7 @@ void Guard::on_signal(const signalfd_siginfo& info, const GuardOrders& orders) {
   if (orders.stop_timeout && !asked_until_ && orders.asks_to_stop(info)) {
     asked_until_ = core::Clock::now() + *orders.stop_timeout;
   }
-  pass_on(info);
+  if (!orders.pass_straight(info)) pass_on(info);
 }
 
 std::optional<core::TimePoint> Guard::next_check(const SharedPage& page) const {
@@ -144,7 +144,10 @@ sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep
       if (const auto info = sys::next_signal(signal_fd->get())) on_signal(*info, orders);
     } else if (source == kMessage) {
       const auto kind = on_message(orders);
-      if (!kind) loop->remove(socket_.get());  // its other end is closed: he is about to end
+      if (!kind) {  // its other end is closed: he is about to end
+        loop->remove(socket_.get());
+        if (page.done.load()) orders.let_go();
+      }
       // A thread that hangs in the kernel keeps its process from ending, be it killed. The run does not wait for it.
       if (kind == GuardMessage::Kind::leave) {
         patience_ = Patience::ending;

@@ -61,9 +61,11 @@ enum class WatchEnd { supervisor_done, supervisor_died };
 /// What the guard does for the run, and must know to see that the supervisor hangs (held by a debugger, in
 /// uninterruptible sleep).
 struct GuardOrders {
-  std::optional<core::Millis> stop_timeout;                     ///< without it a stop may take as long as it likes
-  std::function<bool(const signalfd_siginfo&)> asks_to_stop{};  ///< whether that signal starts the ladder
-  std::function<void()> output_gone{};                          ///< called when the supervisor says so
+  std::optional<core::Millis> stop_timeout;                      ///< without it a stop may take as long as it likes
+  std::function<bool(const signalfd_siginfo&)> asks_to_stop{};   ///< whether that signal starts the ladder
+  std::function<bool(const signalfd_siginfo&)> pass_straight{};  ///< false if it is for the supervisor
+  std::function<void()> let_go{};       ///< called when the supervisor is done: of what it has removed
+  std::function<void()> output_gone{};  ///< called when the supervisor says so
 };
 
 /// The guard's side.

@@ -173,6 +173,12 @@ void Registration::remove() {
   lock_.reset();
 }
 
+void Registration::let_go() {
+  record_file_.reset();
+  lock_.reset();
+  directory_.reset();
+}
+
 std::vector<int> Registration::descriptors() const {
   std::vector<int> open;
   for (const int fd : {registry_ ? registry_->fd() : -1, directory_.get(), lock_.get(), record_file_.get()}) {

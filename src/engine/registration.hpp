@@ -75,6 +75,8 @@ class Registration {
 
   /// Nothing of the run is left: takes it off the record.
   void remove();
+  /// Closes what the other reapctl process has dealt with. The run is not ours any more.
+  void let_go();
 
   /// What must stay open while the run lasts.
   [[nodiscard]] std::vector<int> descriptors() const;

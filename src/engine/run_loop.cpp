@@ -2,6 +2,7 @@
 
 #include "core/exit_status.hpp"
 #include "core/signal_name.hpp"
+#include "engine/direct_line.hpp"
 #include "sys/pid_fd.hpp"
 #include "sys/signals.hpp"
 
@@ -178,14 +179,7 @@ void RunLoop::forward(const signalfd_siginfo& info) {
       (void)::kill(-resources_.main.pid, signal);
     }
   } else if (heard) {
-    siginfo_t queued{};
-    queued.si_signo = signal;
-    queued.si_code = SI_QUEUE;
-    queued.si_pid = static_cast<pid_t>(info.ssi_pid);
-    queued.si_uid = info.ssi_uid;
-    queued.si_value.sival_ptr = reinterpret_cast<void*>(info.ssi_ptr);
-    // The value of a queued signal goes along; a plain one comes from us, as kill(2) would send it.
-    (void)sys::send_signal(resources_.main.pid_fd.get(), signal, info.ssi_code == SI_QUEUE ? &queued : nullptr);
+    send_on(resources_.main.pid_fd.get(), signal, info);
   }
   emit(core::SignalEvent{.signal = received,
                          .sender_pid = sender_of(info),

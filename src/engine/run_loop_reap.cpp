@@ -56,6 +56,7 @@ void RunLoop::reap_one(pid_t pid) {
   const bool is_main = pid == resources_.main.pid && state_.main_alive;
   const bool is_ours = is_main || !tree_.is_strange_child(pid);
   const std::string comm = observer_.event && is_ours && !is_main ? tree_.comm(pid) : std::string();
+  if (is_main && resources_.page != nullptr) resources_.page->reachable_main.store(0);
   const auto child = sys::reap(pid);
   if (!child) return;
   if (is_main) {

@@ -2,6 +2,7 @@
 
 #include "core/exit_status.hpp"
 #include "engine/containment.hpp"
+#include "engine/direct_line.hpp"
 #include "engine/give_up.hpp"
 #include "engine/guard.hpp"
 #include "engine/prelude.hpp"
@@ -174,6 +175,7 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
     loop.begin(core::RunEventKind::start_failed, started_at);
   } else {
     tree.own(main.pid, !ground.signals.shared_group);
+    if (page != nullptr) page->reachable_main.store(main.pid);
     report.executable = main.executable;
     report.main = core::MainReport{.pid = main.pid, .started_at = started_on};
     if (auto added = resources->loop.add(main.pid_fd.get(), EPOLLIN, kMainEnded); !added) {
@@ -185,7 +187,14 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
   add_surroundings(proc, ground.known_as, ground.parent, report);
   if (main.pid >= 0) resources->registration.running(main.on_record, report.origin);
   loop.run();
-  return finish(plan, setting, ground, loop, ledger, *resources, report);
+  const RunOutcome outcome = finish(plan, setting, ground, loop, ledger, *resources, report);
+  if (page == nullptr) return outcome;
+  // All is written, and the guard knows the exit code. Whoever closes a removed directory last has to wait until the
+  // file system has freed it: for two of them that is the guard, at the same time as we are for that of the record.
+  resources->workdir.reset();
+  resources->cgroup.reset();
+  resources->guard.reset();
+  ::_exit(0);
 }
 
 /// The guard's part when the supervisor has died: whatever he had started is our child or below one now.
@@ -241,7 +250,6 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
     Tree own_tree(proc, cookie(setting.run_id));
     auto outcome =
         supervise(plan, setting, observer, ground, std::move(sides->link), page->get(), proc, own_tree, report);
-    if (outcome) ::_exit(0);  // it is all written, and the guard knows the exit code
     // Our caller says why; there is nothing for the guard to take over.
     (*page)->exit_code.store(core::kExitFailure);
     (*page)->done.store(true);
@@ -251,17 +259,29 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
   const std::vector<int> needed = descriptors_of(ground);
   keep.insert(keep.end(), needed.begin(), needed.end());
   if (ground.pump) ground.pump->close_command_ends();
+  DirectLine direct_line(**page, plan, ground.signals);
   const GuardOrders orders{
       .stop_timeout = plan.rules.stop_timeout,
       .asks_to_stop =
           [&](const signalfd_siginfo& info) { return use_of(info, ground.signals, plan) == core::SignalUse::stop; },
+      // The supervisor tells of each signal where somebody wants to hear of it.
+      .pass_straight = [&](const signalfd_siginfo& info) { return !observer.event && direct_line.pass(info); },
+      .let_go =
+          [&] {
+            ground.registration.let_go();
+            ground.workdir.reset();
+            ground.cgroup.reset();
+          },
       .output_gone = [&] { ground.pump->close_gone(); }};
   const auto end = sides->guard->watch(**page, std::move(keep), orders);
   if (!end) return end.error();
   if (*end == WatchEnd::supervisor_died) {
     return take_over(plan, setting, observer, ground, **page, proc, tree, report);
   }
-  return RunOutcome{.exit_code = (*page)->exit_code.load(), .die_of_interrupt = (*page)->die_of_interrupt.load()};
+  const RunOutcome outcome{.exit_code = (*page)->exit_code.load(),
+                           .die_of_interrupt = (*page)->die_of_interrupt.load()};
+  if (!outcome.die_of_interrupt) ::_exit(outcome.exit_code);  // the kernel clears up faster than we
+  return outcome;
 }
 
 }  // namespace

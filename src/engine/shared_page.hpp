@@ -36,8 +36,9 @@ class SharedReport {
 
 /// What guard and supervisor know of each other. It lies in memory that a fork shares, and begins all zero.
 struct SharedPage {
-  std::atomic<pid_t> main_pid;      ///< written by the command itself before its exec
-  std::atomic<int> main_wait_code;  ///< CLD_EXITED, …: si_code once the main command was reaped, else 0
+  std::atomic<pid_t> main_pid;        ///< written by the command itself before its exec
+  std::atomic<pid_t> reachable_main;  ///< the same from its start until it is about to be reaped, else 0
+  std::atomic<int> main_wait_code;    ///< CLD_EXITED, …: si_code once the main command was reaped, else 0
   std::atomic<int> main_wait_status;
   std::atomic<std::int64_t> stop_deadline_ns;  ///< of --stop-timeout, on the monotonic clock; 0 when none runs
   std::atomic<bool> done;                      ///< the supervisor has done everything, the report included

@@ -55,6 +55,22 @@ TEST(HungSupervisor, ThatNeverHearsOfTheRequestIsReplaced) {
   EXPECT_FALSE(is_alive(processes.at("main")));
 }
 
+TEST(HungSupervisor, DoesNotKeepForwardedSignalsFromTheCommand) {
+  REQUIRE_STRACE();
+  Roster roster;
+  Reapctl reapctl(run_of({}, misbehave(roster, {"on=USR1:say=usr1", "on=USR2:say=usr2", "ready=main"})));
+  const auto processes = roster.await_roles({"main"});
+  reapctl.send(SIGUSR1);  // whichever way it takes: then the supervisor has told the guard whom to send signals to
+  EXPECT_EQ(roster.next().role, "usr1");
+  {
+    const Held supervisor(supervisor_of(processes.at("main")));
+    reapctl.send(SIGUSR2);
+    EXPECT_EQ(roster.next().role, "usr2");
+  }
+  reapctl.send(SIGTERM);
+  EXPECT_EQ(reapctl.wait().report["result"], "stopped");
+}
+
 TEST(HungSupervisor, ThatHangsDuringTheStopIsReplaced) {
   REQUIRE_STRACE();
   Roster roster;
