@@ -28,7 +28,8 @@ std::int64_t bytes_freed(int directory_fd, const char* name) {
 /// unlinkat(2); in a directory that we own and may not write, again after a chmod.
 int unlink_in(const RemovalDirectory& directory, const char* name, int flags) {
   if (::unlinkat(directory.fd(), name, flags) == 0) return 0;
-  if (errno != EACCES || !directory.make_passable()) return errno;
+  const int code = errno;  // that somebody else's directory cannot be made passable is no reason of its own
+  if (code != EACCES || !directory.make_passable()) return code;
   return ::unlinkat(directory.fd(), name, flags) == 0 ? 0 : errno;
 }
 

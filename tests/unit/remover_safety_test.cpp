@@ -240,6 +240,16 @@ TEST_F(RemoverSafety, WhatIsImmutableIsReportedAndTheRestDeleted) {
   EXPECT_FALSE(fs::exists(work_ + "/c"));
 }
 
+TEST_F(RemoverSafety, SomebodyElsesDirectoryIsReportedForWhatItIs) {
+  REQUIRE_CALL_STOPS();
+  make_files(work_, 1);
+  RemovalStats stats;
+  run_with_stops(
+      {SYS_unlinkat, SYS_fchmod}, [&] { stats = remove_tree(work_); },
+      [](const PendingCall& call) { return call.number == SYS_fchmod ? EPERM : EACCES; });
+  EXPECT_THAT(errors_of(stats), ElementsAre("EACCES work/file0"));
+}
+
 TEST_F(RemoverSafety, ErrorsAreCountedBeyondTheListsLimit) {
   REQUIRE_CALL_STOPS();
   make_files(work_, 100);
