@@ -125,7 +125,9 @@ TEST_F(DeliveryTest, WhatIsDivertedComesOnceWhoeverSendsIt) {
     EXPECT_TRUE(second.is_diverted());
     EXPECT_EQ(second.report(), "report, diverted");
     EXPECT_EQ(stderr_of([&] {
-                if (!by_another) EXPECT_TRUE(first.send_report({}));
+                if (!by_another) {
+                  EXPECT_TRUE(first.send_report({}));
+                }
                 EXPECT_TRUE(second.send_report({}));
                 second.send_rest({});
               }),

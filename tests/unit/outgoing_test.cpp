@@ -44,7 +44,8 @@ Ends pipe_of(int flags) {
 
 Ends socket_of(int flags) {
   int ends[2] = {-1, -1};
-  EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0, ends), 0);
+  EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  (void)::fcntl(ends[1], F_SETFL, flags);
   return {.reader = sys::UniqueFd(ends[0]), .writer = sys::UniqueFd(ends[1])};
 }
 
@@ -84,7 +85,7 @@ INSTANTIATE_TEST_SUITE_P(All, OutgoingStream,
                          testing::Values(Stream{"pipe", [] { return pipe_of(0); }},
                                          Stream{"pipe_without_waiting", [] { return pipe_of(O_NONBLOCK); }},
                                          Stream{"socket", [] { return socket_of(0); }},
-                                         Stream{"socket_without_waiting", [] { return socket_of(SOCK_NONBLOCK); }},
+                                         Stream{"socket_without_waiting", [] { return socket_of(O_NONBLOCK); }},
                                          Stream{"terminal", [] { return terminal_of(0); }},
                                          Stream{"terminal_without_waiting", [] { return terminal_of(O_NONBLOCK); }}),
                          [](const auto& stream) { return std::string(stream.param.name); });
@@ -164,16 +165,21 @@ class OutgoingToFile : public testing::TestWithParam<int> {
  protected:
   OutgoingToFile() { write_file(path_, before_); }
 
-  /// What the file holds when it is over, behind what it held before.
-  std::string after(const std::string& meanwhile) {
+  /// Goes on when that is what the file has got meanwhile.
+  void go_on(const std::string& meanwhile) {
     const sys::UniqueFd file(::open(path_.c_str(), O_WRONLY | O_CLOEXEC | GetParam()));
-    if (GetParam() == 0) EXPECT_GT(::lseek(file.get(), 0, SEEK_END), 0);
+    EXPECT_GT(::lseek(file.get(), 0, SEEK_END), 0);
     Progress progress{};
     progress.since = static_cast<std::int64_t>(before_.size());
     progress.block = 1;
     EXPECT_EQ(::write(file.get(), meanwhile.data(), meanwhile.size()), static_cast<ssize_t>(meanwhile.size()));
     EXPECT_TRUE(Outgoing(text_, -1, progress).send(file.get(), text_.size(), {}));
     EXPECT_EQ(progress.written.load(), text_.size());
+  }
+
+  /// What the file holds then, behind what it held before.
+  std::string after(const std::string& meanwhile) {
+    go_on(meanwhile);
     return read_file(path_).substr(before_.size());
   }
 
@@ -215,12 +221,7 @@ TEST_P(OutgoingToFile, WhatIsLongerThanOneBlockComesOnce) {
 TEST_P(OutgoingToFile, WhereNobodyMayLookItIsWrittenAgainRatherThanNever) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
   std::filesystem::permissions(path_, std::filesystem::perms::owner_write);
-  const sys::UniqueFd file(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
-  Progress progress{};
-  progress.since = static_cast<std::int64_t>(before_.size());
-  progress.block = 1;
-  EXPECT_EQ(::write(file.get(), text_.data(), text_.size()), static_cast<ssize_t>(text_.size()));
-  EXPECT_TRUE(Outgoing(text_, -1, progress).send(file.get(), text_.size(), {}));
+  go_on(text_);
   std::filesystem::permissions(path_, std::filesystem::perms::owner_all);
   EXPECT_EQ(read_file(path_), before_ + text_ + text_);
 }
