@@ -193,6 +193,7 @@ std::vector<sys::Result<std::string>> do_as_users(const std::vector<UserTask>& t
     }
   }
   std::vector<sys::Result<std::string>> all;
+  all.reserve(results.size());
   for (auto& result : results) all.push_back(*std::move(result));
   return all;
 }
