@@ -50,11 +50,13 @@ off_t next_place(int fd) {
 }
 
 /// How much of `block` has come into a regular file at `since` or later. A part of it (SIGKILL can end a write(2)
-/// between two pages) is recognised where nobody else has written meanwhile.
+/// between two pages) is recognised where nobody else has written meanwhile. A file that may not be read tells by its
+/// position, for as long as nobody else writes by the same description: write(2) leaves it behind what was written.
 std::size_t found_in(int fd, off_t since, std::string_view block) {
   constexpr std::size_t kFarthest = 1U << 20U;  // of what others have appended since
   const sys::UniqueFd file(::open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) return 0;  // we may write there, but not read
+  const auto size = static_cast<off_t>(block.size());
+  if (!file.valid()) return ::lseek(fd, 0, SEEK_CUR) >= since + size ? block.size() : 0;
   const std::string text = sys::read_at(file.get(), since, kFarthest);
   if (text.find(block) != std::string::npos) return block.size();
   return block.starts_with(text) ? text.size() : 0;
