@@ -23,7 +23,9 @@ sys::Result<sys::UniqueFd> nameless_file() {
   file.reset(::mkostemp(name.data(), O_APPEND | O_CLOEXEC));
   if (file.valid() && ::unlink(name.c_str()) == 0) return file;
   auto in_memory = sys::make_memory_file("reapctl-output");
-  if (!in_memory) return in_memory.error();
+  if (!in_memory) {
+    return sys::Error{.code = in_memory.error().code, .operation = "hold the output back in", .subject = directory};
+  }
   (void)::fcntl(in_memory->get(), F_SETFL, O_APPEND);  // valid for every file
   return in_memory;
 }
