@@ -1,6 +1,6 @@
 #include "engine/delivery.hpp"
 
-#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <map>
@@ -9,7 +9,7 @@
 namespace reapctl::engine {
 namespace {
 
-constexpr const char* kNames[] = {"stdout", "stderr"};
+constexpr std::array<const char*, 2> kNames = {"stdout", "stderr"};
 
 std::string label(const char* name, std::size_t size) {
   return std::string("--- ") + name + ", " + std::to_string(size) + (size == 1 ? " byte ---\n" : " bytes ---\n");
@@ -35,7 +35,7 @@ void Delivery::set(std::string_view report, std::string_view summary) {
   parts.report_end = text.size();
   text += summary;
   if (!summary.empty()) text += '\n';
-  for (std::size_t i = 0; i < parts.held_sizes.size(); ++i) {
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
     const std::size_t size = held_ == nullptr || summary.empty() ? 0 : held_->size(i);
     if (size > 0) text += label(kNames[i], size);
     parts.held_sizes[i] = size;
@@ -118,7 +118,7 @@ void Delivery::send_rest(const GiveUp& give_up) {
     if (!sent && !over) broken.emplace(to, sent.error());
   };
   Outgoing around = text(parts().report_end);
-  for (std::size_t i = 0; i < parts().held_sizes.size(); ++i) {
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
     send(around, STDERR_FILENO, parts().around_held[i]);
     if (parts().held_sizes[i] == 0) continue;
     const int to = held_->place(i);
