@@ -256,6 +256,7 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
     return outcome;
   }
   std::vector<int> keep = setting.keep_open;
+  keep.push_back((*page)->report.file);
   const std::vector<int> needed = descriptors_of(ground);
   keep.insert(keep.end(), needed.begin(), needed.end());
   if (ground.pump) ground.pump->close_command_ends();
