@@ -3,6 +3,7 @@
 #include "cli/progress.hpp"
 #include "cli/run_plan.hpp"
 #include "core/exit_status.hpp"
+#include "engine/delivery.hpp"
 #include "engine/held_output.hpp"
 #include "engine/output.hpp"
 #include "engine/run_facts.hpp"
@@ -12,6 +13,7 @@
 #include "report/text.hpp"
 #include "sys/signals.hpp"
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <unistd.h>
@@ -26,38 +28,24 @@ int refuse(const std::string& why) {
   return core::kExitFailure;
 }
 
-const core::OutputTarget kStandardError = {.kind = core::OutputTarget::Kind::descriptor, .descriptor = 2, .path = {}};
-
 std::string render(const core::RunReport& report, const core::RunPlan& plan) {
   return plan.report_format == core::ReportFormat::text ? report::to_text(report, plan.report_args)
                                                         : report::to_json(report, plan.report_args);
 }
 
-/// The report goes where it was asked to go, or else to stderr with the reason.
-void deliver(core::RunReport& report, const core::RunPlan& plan, engine::ReportOutput& output,
-             const engine::GiveUp& give_up, engine::SharedReport* shared) {
-  if (!output.wanted()) {
-    for (const std::string& warning : report.warnings) say(warning);
-    return;
-  }
-  const auto written = output.write(render(report, plan), give_up, shared);
-  if (written || (plan.report.kind == core::OutputTarget::Kind::descriptor && plan.report.descriptor == 2)) return;
-  report.warnings.push_back("--report: cannot " + written.error().message() + "; so the report is here");
-  auto fallback = engine::ReportOutput::open(kStandardError);
-  // Nowhere is left to complain to if that fails as well.
-  if (fallback) (void)fallback->write(render(report, plan), give_up, nullptr);
+bool goes_to_stderr(const core::RunPlan& plan) {
+  return plan.report.kind == core::OutputTarget::Kind::descriptor && plan.report.descriptor == 2;
 }
 
-/// --quiet-on-success: nothing, or all of it: what happened, then the output. The summary is for people and goes to
-/// stderr, whatever else the report is wanted for.
-void deliver_if_failed(const core::RunReport& report, const core::RunPlan& plan, const engine::HeldOutput& held,
-                       const engine::GiveUp& give_up, engine::SharedReport* shared) {
-  if (!core::has_failed(report)) return;
-  auto summary = engine::ReportOutput::open(kStandardError);
-  if (!summary) return;
-  const auto written = summary->write(report::to_text(report, plan.report_args), give_up, shared);
-  // Nowhere is left to complain to if that failed; but standard output may be there.
-  if (!engine::has_given_up(written)) held.replay(give_up, shared);
+/// The report goes where it was asked to go, or else to stderr; `amended` gives it once more, with the reason.
+void send(engine::Delivery& delivery, const core::RunPlan& plan, const engine::GiveUp& give_up,
+          const std::function<std::string(const std::string& why)>& amended) {
+  const auto sent = delivery.send_report(give_up);
+  if (!sent && !delivery.is_diverted() && !goes_to_stderr(plan)) {
+    delivery.divert(amended("--report: cannot " + sent.error().message() + "; so the report is here"));
+    (void)delivery.send_report(give_up);  // nowhere is left to complain to
+  }
+  delivery.send_rest(give_up);
 }
 
 /// A report that would go where the held output goes is held back with it.
@@ -135,17 +123,27 @@ int run_command(const Invocation& invocation) {
     }
     warn_of_lost_events(*event_output, report.warnings);
     explain_no_start(report, *plan);
-    if (!held) {
-      deliver(report, *plan, *report_output, give_up, shared);
-    } else {
-      if (report_output->wanted()) deliver(report, *plan, *report_output, give_up, nullptr);
-      deliver_if_failed(report, *plan, *held, give_up, shared);
+    if (!held && !report_output->wanted()) {
+      for (const std::string& warning : report.warnings) say(warning);
+      return;
     }
+    // --quiet-on-success: nothing, or all of it: what happened, then the output. The summary is for people and goes to
+    // stderr, whatever else the report is wanted for.
+    const bool show = held && core::has_failed(report);
+    engine::Delivery delivery(*report_output, held ? &*held : nullptr, shared);
+    delivery.set(report_output->wanted() ? render(report, *plan) : "",
+                 show ? report::to_text(report, plan->report_args) : "");
+    send(delivery, *plan, give_up, [&](const std::string& why) {
+      report.warnings.push_back(why);
+      return render(report, *plan);
+    });
   };
   setting.resume_delivery = [&](engine::SharedReport& shared, const engine::GiveUp& give_up) {
-    // Whoever began it has told the errors that this would have.
-    auto summary = held ? engine::ReportOutput::open(kStandardError) : std::move(report_output);
-    if (summary && !engine::has_given_up(summary->resume(shared, give_up)) && held) held->replay(give_up, &shared);
+    engine::Delivery delivery(*report_output, held ? &*held : nullptr, &shared);
+    send(delivery, *plan, give_up, [&](const std::string& why) {
+      say(why);
+      return std::string(delivery.report());
+    });
   };
   const auto outcome = engine::run(*plan, setting, observer);
   if (!outcome) return refuse(outcome.error().message());

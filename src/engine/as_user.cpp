@@ -1,8 +1,8 @@
 #include "engine/as_user.hpp"
 
 #include "engine/remover.hpp"
+#include "sys/children.hpp"
 #include "sys/descriptors.hpp"
-#include "sys/pid_fd.hpp"
 #include "sys/unique_fd.hpp"
 
 #include <algorithm>
@@ -21,7 +21,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
 
@@ -32,7 +31,6 @@ constexpr std::size_t kResultLimit = std::size_t{64} << 20U;
 constexpr std::size_t kAtOnce = 16;  ///< children
 constexpr gid_t kNoGroup = 65534;
 constexpr core::Millis kDyingBound{1000};  ///< from SIGKILL, or from the last word, to the end of a child
-constexpr core::Millis kPollInterval{10};
 /// Of a child: who has a million records gets no more of root's memory.
 [[maybe_unused]] constexpr rlim_t kMemoryLimit = rlim_t{1} << 30U;
 
@@ -145,28 +143,15 @@ void wait_for_some(std::map<std::size_t, Child>& children) {
   }
 }
 
-/// False: not even SIGKILL ends it soon, for the user has it wait for a file system of his own that does not answer. It
-/// is left to init.
-bool reap(const Child& child, int& status) {
-  const auto pid_fd = sys::open_pid_fd(child.pid);
-  pollfd ended{.fd = pid_fd ? pid_fd->get() : -1, .events = POLLIN, .revents = 0};
-  const auto deadline = core::Clock::now() + kDyingBound;
-  for (;;) {
-    const pid_t reaped = ::waitpid(child.pid, &status, WNOHANG);
-    if (reaped == child.pid) return true;
-    const auto left = std::chrono::ceil<core::Millis>(deadline - core::Clock::now());
-    if ((reaped < 0 && errno != EINTR) || left.count() <= 0) return false;
-    (void)::poll(&ended, 1, static_cast<int>((pid_fd ? left : std::min(left, kPollInterval)).count()));
-  }
-}
-
 sys::Result<std::string> finish(Child& child, uid_t uid) {
   if (child.pid < 0) return failed("no process could be made for", uid);
   if (!child.ended) (void)::kill(child.pid, SIGKILL);  // our child, not reaped: the pid is its own
-  int status = 0;
-  if (!reap(child, status)) return failed("a process that acts hangs, and cannot even be killed, for", uid);
+  const auto end = sys::reap_within(child.pid, kDyingBound);
+  // The user has it wait for a file system of his own that does not answer. It is left to init.
+  if (!end) return failed("a process that acts hangs, and cannot even be killed, for", uid);
   if (!child.ended || child.result.size() > kResultLimit) return failed("it took too long for", uid);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return failed("it could not be done with the rights of", uid);
+  if (end->info.si_code != CLD_EXITED || end->info.si_status != 0)
+    return failed("it could not be done with the rights of", uid);
   return std::move(child.result);
 }
 
@@ -193,6 +178,7 @@ std::vector<sys::Result<std::string>> do_as_users(const std::vector<UserTask>& t
     }
   }
   std::vector<sys::Result<std::string>> all;
+  all.reserve(results.size());
   for (auto& result : results) all.push_back(*std::move(result));
   return all;
 }

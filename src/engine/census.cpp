@@ -4,6 +4,7 @@
 #include "engine/registry.hpp"
 #include "engine/run_cgroup.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <poll.h>
@@ -126,6 +127,15 @@ ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks, E
     if (const auto status = proc.status(facts.stat.id.pid)) facts.uid = status->effective_uid;
   }
   return census;
+}
+
+void leave_out_ended(ProcessCensus& census, const std::vector<core::OwningRun>& runs) {
+  std::erase_if(census.processes, [&runs](const core::ProcessFacts& process) {
+    if (process.stat.state != 'Z') return false;
+    return std::any_of(runs.begin(), runs.end(), [&](const core::OwningRun& run) {
+      return process.stat.id == run.record.supervisor || process.stat.id == run.record.guard;
+    });
+  });
 }
 
 void note_cgroups(ProcessCensus& census, const std::vector<core::OwningRun>& runs) {

@@ -53,6 +53,10 @@ void note_cgroups(ProcessCensus& census, const std::vector<core::OwningRun>& run
 /// Looks up the users of the processes that a record of another user's tells of: it is not believed of everybody's.
 void note_users(ProcessCensus& census, const std::vector<core::OwningRun>& runs, const proc::ProcFs& proc);
 
+/// Leaves out each reapctl of the runs that has ended with its first thread, though another hangs in the kernel, over a
+/// deletion: it does no more, and cannot be killed any further.
+void leave_out_ended(ProcessCensus& census, const std::vector<core::OwningRun>& runs);
+
 /// Notes of each process of `which` (indices) the run whose lock it holds open: nothing but the reapctl of a run does
 /// so for longer than a moment, and it tells of runs whose record is not known here.
 void note_locks(ProcessCensus& census, const std::set<std::size_t>& which, const proc::ProcFs& proc);

@@ -1,11 +1,7 @@
 #include "engine/cleanup.hpp"
 
 #include "sys/result.hpp"
-#include "sys/unix_socket.hpp"
 
-#include <cerrno>
-#include <fcntl.h>
-#include <unistd.h>
 #include <utility>
 
 namespace reapctl::engine {
@@ -20,20 +16,28 @@ bool Cleanup::keep(bool succeeded) const {
 }
 
 int Cleanup::start(bool succeeded, core::TimePoint now) {
-  remove_paths();
   kept_ = keep(succeeded);
-  if (!workdir_ || kept_) return -1;
   started_at_ = now;
-  // Most directories are empty at the end, and a thread costs more than rmdir. If the file system makes us wait here,
-  // we would have waited for the thread as well: nothing is alive, and only --stop-timeout could end it.
-  if (!plan_.rules.stop_timeout) {
-    stats_ = remove_if_empty(workdir_->base.get(), workdir_->name, workdir_->directory.get(), workdir_->identity);
-    if (stats_) return -1;
+  const bool deletes = workdir_ && !kept_;
+  if (plan_.remove_paths.empty()) {
+    // Most directories are empty at the end, and a thread costs more than rmdir. If the file system makes us wait here,
+    // we would have waited for the thread as well: nothing is alive, and only --stop-timeout could end it.
+    if (deletes && !plan_.rules.stop_timeout) {
+      stats_ = remove_if_empty(workdir_->base.get(), workdir_->name, workdir_->directory.get(), workdir_->identity);
+    }
+    complete_ = !deletes || stats_;
+    if (complete_) return -1;
   }
-  workdir_->directory.reset();
-  auto job = RemovalJob::start(std::move(workdir_->base), workdir_->name, workdir_->identity);
+  RemovalOrder order{.paths = plan_.remove_paths, .parent = {}, .name = {}, .expected = {}};
+  if (deletes) {
+    workdir_->directory.reset();
+    order.parent = std::move(workdir_->base);
+    order.name = workdir_->name;
+    order.expected = workdir_->identity;
+  }
+  auto job = RemovalJob::start(std::move(order));
   if (!job) {
-    warnings_.push_back("the working directory stays: cannot " + job.error().message());
+    warnings_.push_back("nothing was deleted: cannot " + job.error().message());
     return -1;
   }
   job_.emplace(job.take());
@@ -42,25 +46,18 @@ int Cleanup::start(bool succeeded, core::TimePoint now) {
 
 void Cleanup::finish(bool abandon, core::TimePoint now) {
   if (!job_) return;
-  stats_ = abandon ? job_->abandon() : job_->take_result();
+  const bool deletes = is_deleting();
+  RemovalStats stats = abandon ? job_->abandon() : job_->take_result();
   duration_ = std::chrono::duration_cast<core::Millis>(now - started_at_);
   job_.reset();
-  if (!stats_->complete) {
-    warnings_.push_back("the working directory " + workdir_->path + " could not be deleted " +
+  complete_ = stats.complete;
+  for (const std::string& remark : stats.remarks) warnings_.push_back("--remove: " + remark);
+  if (!complete_) {
+    const std::string what = deletes ? "the working directory " + workdir_->path : std::string("the paths of --remove");
+    warnings_.push_back(what + " could not be deleted " +
                         (abandon ? "before --stop-timeout ended the run" : "completely"));
   }
-}
-
-void Cleanup::remove_paths() {
-  for (const std::string& path : plan_.remove_paths) {
-    // Nobody of this run is alive: who has bound it is the one who came after.
-    if (sys::is_bound_socket(AT_FDCWD, path.c_str())) {
-      warnings_.push_back("--remove: " + path + " is a socket in use: left alone");
-      continue;
-    }
-    if (::unlink(path.c_str()) == 0 || errno == ENOENT) continue;
-    warnings_.push_back("--remove: cannot " + sys::last_error("unlink", path).message());
-  }
+  if (deletes) stats_ = std::move(stats);
 }
 
 std::optional<core::WorkdirReport> Cleanup::report() const {

@@ -1,8 +1,7 @@
 #pragma once
 
 #include "core/report.hpp"
-#include "engine/output.hpp"
-#include "engine/shared_page.hpp"
+#include "engine/outgoing.hpp"
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
 
@@ -28,10 +27,16 @@ class HeldOutput {
   /// What must stay open during the run.
   [[nodiscard]] std::vector<int> descriptors() const;
 
-  /// Writes what was held back to where it would have gone, with a line on standard error above each. With `shared`,
-  /// goes on where another process has left off. Waits for a slow reader until `give_up` says otherwise. If one of the
-  /// two cannot be written to, the other gets its part all the same.
-  void replay(const GiveUp& give_up, SharedReport* shared) const;
+  // Of the two, 0 is standard output and 1 is standard error.
+
+  /// In bytes.
+  [[nodiscard]] std::size_t size(std::size_t which) const;
+  /// Whether the last one of the first `size` bytes is a line feed.
+  [[nodiscard]] bool ends_a_line(std::size_t which, std::size_t size) const;
+  /// To send them, from where that has come to already.
+  [[nodiscard]] Outgoing bytes(std::size_t which, Progress& progress) const;
+  /// The descriptor of where they would have gone.
+  [[nodiscard]] int place(std::size_t which) const;
 
   /// Whether the disk is full, so that the command may have been refused to write more. Source: statvfs(3).
   [[nodiscard]] bool has_no_room() const;
@@ -41,7 +46,8 @@ class HeldOutput {
 
  private:
   std::array<sys::UniqueFd, 2> held_;
-  sys::UniqueFd stdout_;  ///< the caller's
+  std::array<sys::UniqueFd, 2> counters_;  ///< the same files, with a position that the command cannot move
+  sys::UniqueFd stdout_;                   ///< the caller's
 };
 
 }  // namespace reapctl::engine

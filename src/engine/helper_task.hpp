@@ -9,8 +9,9 @@
 
 namespace reapctl::engine {
 
-/// Work that may take a while, in a child process, so that this one goes on answering signals. The child has a process
-/// group of its own and dies with this process, or with this object.
+/// Work that may take a while, or for ever, in a child process, so that this one goes on. The child has a process group
+/// of its own, no descriptor of ours but a terminal at stderr, and dies with this process, or with this object; if the
+/// kernel does not let go of it, it is left behind.
 class HelperTask {
  public:
   /// Errors: those of pipe2(2) and fork(2).
@@ -25,7 +26,7 @@ class HelperTask {
   /// Readable when the work is done.
   [[nodiscard]] int completion_fd() const { return result_.get(); }
 
-  /// What the work returned. Error: the child died over it. Waits for its end.
+  /// What the work returned. Error: the child died over it. Waits for that.
   [[nodiscard]] sys::Result<std::string> take_result();
 
  private:

@@ -36,11 +36,18 @@ sys::Result<Place> open_parent(const std::string& path) {
   return place;
 }
 
-DirectoryIdentity identity_of(const core::WorkdirOnRecord::Identity& recorded) {
-  return {.device = recorded.device,
-          .inode = recorded.inode,
-          .birth_time_ns = recorded.birth_time_ns,
-          .owner = recorded.owner};
+/// Which directory must be at `place`. Numbers of devices are given out anew with each boot (btrfs, overlayfs, NFS, and
+/// disks as they are found), so of another boot's directory all the rest has to agree.
+DirectoryIdentity expected_at(const Place& place, const core::WorkdirOnRecord::Identity& recorded, bool same_boot) {
+  DirectoryIdentity expected{.device = recorded.device,
+                             .inode = recorded.inode,
+                             .birth_time_ns = recorded.birth_time_ns,
+                             .owner = recorded.owner};
+  if (same_boot) return expected;
+  const auto named = sys::name_subdirectory(place.parent.get(), place.name.c_str());
+  const auto there = named ? sys::directory_identity(named->get()) : named.error();
+  if (there) expected.device = there->device;
+  return expected;
 }
 
 bool is_same_path(const core::RemoveOnRecord& one, const core::RemoveOnRecord& other) {
@@ -92,7 +99,8 @@ class LeftoverRemoval {
     if (removed) {
       result_.items.push_back({.kind = "cgroup", .path = path, .run_id = record_.run_id, .files = 0, .bytes = 0});
     } else if (removed.error().code == ENOENT) {
-      if (!scope_.same_mounts) remark(path + " cannot be seen from this mount namespace");
+      // With its boot it has ended anyway.
+      if (!scope_.same_mounts && scope_.same_boot) remark(path + " cannot be seen from this mount namespace");
     } else if (removed.error().code == ESTALE) {
       remark(path + " is not the cgroup of the run: left alone");
     } else {
@@ -145,7 +153,9 @@ class LeftoverRemoval {
   }
 
   void remove_tree(Place place, const core::WorkdirOnRecord& workdir) {
-    auto job = RemovalJob::start(std::move(place.parent), place.name, identity_of(*workdir.identity));
+    const DirectoryIdentity expected = expected_at(place, *workdir.identity, scope_.same_boot);
+    auto job =
+        RemovalJob::start({.paths = {}, .parent = std::move(place.parent), .name = place.name, .expected = expected});
     if (!job) {
       problem("cannot " + job.error().message());
       return;
@@ -224,7 +234,7 @@ std::string why_path_stays(const core::RemoveOnRecord& path, const LeftoverScope
   return place ? why_stays(*place, path, scope) : std::string();
 }
 
-WorkdirSize measure_workdir(const core::RunRecord& record) {
+WorkdirSize measure_workdir(const core::RunRecord& record, bool same_boot) {
   WorkdirSize size;
   if (!record.workdir || record.workdir->keep) return size;
   const auto place = open_parent(record.workdir->path);
@@ -232,7 +242,8 @@ WorkdirSize measure_workdir(const core::RunRecord& record) {
   const auto directory = sys::open_subdirectory(place->parent.get(), place->name.c_str());
   if (!directory) return size;
   const auto identity = sys::directory_identity(directory->get());
-  if (record.workdir->identity && (!identity || *identity != identity_of(*record.workdir->identity))) return size;
+  const auto& recorded = record.workdir->identity;
+  if (recorded && (!identity || *identity != expected_at(*place, *recorded, same_boot))) return size;
   size.there = true;
   namespace fs = std::filesystem;
   constexpr int kMostLevels = 64;  // each holds a descriptor, a buffer and its path

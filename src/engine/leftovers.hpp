@@ -23,8 +23,8 @@ struct LeftoversRemoved {
 /// What decides about a run's leftovers besides its record.
 struct LeftoverScope {
   bool same_mounts = true;  ///< the record is of this mount namespace
-  bool same_boot = true;
-  bool insist = false;  ///< somebody has named the run: what cannot be seen from here keeps nothing on record
+  bool same_boot = true;    ///< and of this boot
+  bool insist = false;      ///< somebody has named the run: what cannot be seen from here keeps nothing on record
   std::vector<core::RemoveOnRecord> claimed;  ///< --remove paths of runs that stay
 };
 
@@ -47,6 +47,6 @@ struct WorkdirSize {
 };
 
 /// How much there is to delete. Changes nothing; what cannot be read, or lies below 64 levels, is not counted.
-[[nodiscard]] WorkdirSize measure_workdir(const core::RunRecord& record);
+[[nodiscard]] WorkdirSize measure_workdir(const core::RunRecord& record, bool same_boot);
 
 }  // namespace reapctl::engine

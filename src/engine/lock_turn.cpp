@@ -109,7 +109,10 @@ std::string sweep_run(const RegistryPlaces& places, const std::string& run_id, c
     // Who was alive before the sweep, and is not any more, has ended over it.
     const bool look_again = now.doubtful || inside.doubtful || !inside.alive.empty();
     if (now.left.empty() && (!look_again || core::Clock::now() >= deadline)) {
-      return "its former holder, run " + run_id + ", is not gone: " + reason + "; reapctl sweep tells more";
+      return ("its former holder, run " + run_id)
+          .append(", is not gone: ")
+          .append(reason)
+          .append("; reapctl sweep tells more");
     }
     if (now.left.empty()) (void)::poll(nullptr, 0, static_cast<int>(kInterval.count()));
     inside.left.insert(inside.left.end(), now.left.begin(), now.left.end());

@@ -2,11 +2,8 @@
 
 #include "sys/descriptors.hpp"
 
-#include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <climits>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
@@ -17,13 +14,6 @@
 
 namespace reapctl::engine {
 namespace {
-
-/// For poll(2): -1 waits for ever, and what is left of a millisecond counts as one.
-int milliseconds_until(const std::optional<core::TimePoint>& until) {
-  if (!until) return -1;
-  const auto left = std::chrono::ceil<core::Millis>(*until - core::Clock::now()).count();
-  return static_cast<int>(std::clamp<std::int64_t>(left, 0, INT_MAX));
-}
 
 /// A descriptor of our own for an inherited one. From 3 on the command does not get it: whoever reads the report
 /// or the events sees their end when we are done.
@@ -61,34 +51,6 @@ std::string follow(std::string path) {
 
 }  // namespace
 
-/// At most PIPE_BUF bytes at a time: poll(2) promises room for no more, and the descriptor may be somebody else's and
-/// blocking.
-sys::Result<void> write_patiently(int fd, std::string_view text, const GiveUp& give_up, SharedReport* shared) {
-  while (!text.empty()) {
-    pollfd ready[2] = {{.fd = fd, .events = POLLOUT, .revents = 0}, {.fd = give_up.fd, .events = POLLIN, .revents = 0}};
-    const int count = ::poll(ready, 2, milliseconds_until(give_up.until));
-    if (count < 0 && errno != EINTR) return sys::last_error("poll");
-    if (count <= 0 && give_up.until && core::Clock::now() >= *give_up.until) {
-      return sys::Error{.code = ETIMEDOUT, .operation = "write", .subject = {}};
-    }
-    if (ready[0].revents == 0) {
-      if (ready[1].revents != 0 && give_up.asked())
-        return sys::Error{.code = EINTR, .operation = "write", .subject = {}};
-      continue;
-    }
-    const ssize_t written = ::write(fd, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
-    if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    if (written < 0) return sys::last_error("write");
-    text.remove_prefix(static_cast<std::size_t>(written));
-    if (shared != nullptr) shared->advance(static_cast<std::size_t>(written));
-  }
-  return {};
-}
-
-bool has_given_up(const sys::Result<void>& written) {
-  return !written && (written.error().code == EINTR || written.error().code == ETIMEDOUT);
-}
-
 sys::Result<ReportOutput> ReportOutput::open(const core::OutputTarget& target) {
   switch (target.kind) {
     case core::OutputTarget::Kind::none: return ReportOutput{};
@@ -111,7 +73,7 @@ sys::Result<ReportOutput> ReportOutput::open_file(const std::string& path) {
   if (exists && S_ISDIR(status.st_mode)) return sys::Error{.code = EISDIR, .operation = "open", .subject = path};
   if (exists && !S_ISREG(status.st_mode)) {
     output.kind_ = Kind::stream;
-    output.fd_.reset(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC));
+    output.fd_.reset(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (output.fd_.valid()) return output;
     if (errno != ENXIO || !S_ISFIFO(status.st_mode)) return sys::last_error("open", path);
     output.kind_ = Kind::late_fifo;  // nobody reads it yet; at the end somebody may
@@ -131,31 +93,22 @@ sys::Result<ReportOutput> ReportOutput::open_file(const std::string& path) {
   return output;
 }
 
-sys::Result<void> ReportOutput::write(std::string_view text, const GiveUp& give_up, SharedReport* shared) {
-  const std::string line = std::string(text).append("\n");
-  if (shared != nullptr && !shared->set(line)) shared = nullptr;
-  return put(line, give_up, shared);
-}
-
-sys::Result<void> ReportOutput::resume(SharedReport& shared, const GiveUp& give_up) {
-  const std::string rest(shared.rest());
-  return rest.empty() ? sys::Result<void>() : put(rest, give_up, &shared);
-}
-
-sys::Result<void> ReportOutput::put(std::string_view text, const GiveUp& give_up, SharedReport* shared) {
+sys::Result<void> ReportOutput::send(Outgoing& bytes, std::size_t end, const GiveUp& give_up) const {
   switch (kind_) {
     case Kind::nowhere: return {};
-    case Kind::stream: return write_patiently(fd_.get(), text, give_up, shared);
+    case Kind::stream: return bytes.send(fd_.get(), end, give_up);
     case Kind::replaced_file: {
-      auto replaced = replace(text);
-      if (replaced && shared != nullptr) shared->advance(text.size());
+      const std::size_t begin = bytes.position();
+      if (begin >= end) return {};
+      auto replaced = replace(bytes.read(begin, end - begin));
+      if (replaced) bytes.skip_to(end);
       return replaced;
     }
     case Kind::late_fifo: break;
   }
   const sys::UniqueFd fifo(::openat(fd_.get(), name_.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
   if (!fifo.valid()) return sys::last_error("open", path_);
-  return write_patiently(fifo.get(), text, give_up, shared);
+  return bytes.send(fifo.get(), end, give_up);
 }
 
 /// Writes a new file beside the old one and renames it over: a reader sees the old report or the whole new one.
@@ -166,7 +119,8 @@ sys::Result<void> ReportOutput::replace(std::string_view text) const {
   const sys::UniqueFd file(
       ::openat(fd_.get(), fresh_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
   if (!file.valid()) return sys::last_error("write", path_);
-  sys::Result<void> written = write_patiently(file.get(), text, {}, nullptr);
+  Progress progress{};
+  sys::Result<void> written = Outgoing(text, -1, progress).send(file.get(), text.size(), {});
   if (written && exists && ::fchmod(file.get(), old.st_mode & 07777U) != 0)
     written = sys::last_error("set the mode of", path_);
   if (written && ::renameat(fd_.get(), fresh_.c_str(), fd_.get(), name_.c_str()) != 0) {

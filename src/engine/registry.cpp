@@ -307,14 +307,24 @@ bool is_running(const proc::ProcFs& proc, const core::ProcessId& id) {
   return process && process->id == id && ((process->state != 'Z' && process->state != 'X') || process->threads > 1);
 }
 
+namespace {
+
+/// Of a reapctl: with its first thread it has ended, though another hang in the kernel, over a deletion.
+bool is_at_work(const proc::ProcFs& proc, const core::ProcessId& id) {
+  const auto process = proc.stat(id.pid);
+  return process && process->id == id && process->state != 'Z' && process->state != 'X';
+}
+
+}  // namespace
+
 core::RunObservation observe(const proc::ProcFs& proc, const Here& here, const core::RunRecord& record,
                              core::LockState lock) {
   return {.boot_known = !record.boot_id.empty() && !here.boot_id.empty(),
           .same_boot = record.boot_id == here.boot_id,
           .same_pid_namespace = record.pid_namespace == here.pid_namespace,
           .lock = lock,
-          .guard_alive = record.guard && is_running(proc, *record.guard),
-          .supervisor_alive = is_running(proc, record.supervisor)};
+          .guard_alive = record.guard && is_at_work(proc, *record.guard),
+          .supervisor_alive = is_at_work(proc, record.supervisor)};
 }
 
 }  // namespace reapctl::engine

@@ -1,6 +1,7 @@
 #include "engine/remover.hpp"
 
 #include "engine/tree_remover.hpp"
+#include "sys/unix_socket.hpp"
 
 #include <array>
 #include <cerrno>
@@ -67,6 +68,11 @@ void RemovalProgress::add_error(std::string path, int code) {
   result_.errors.push_back({.path = std::move(path), .errno_name = sys::errno_name(code)});
 }
 
+void RemovalProgress::add_remark(std::string text) {
+  const std::lock_guard lock(mutex_);
+  result_.remarks.push_back(std::move(text));
+}
+
 void RemovalProgress::set_threads(int threads) {
   const std::lock_guard lock(mutex_);
   result_.threads = threads;
@@ -103,16 +109,16 @@ std::optional<RemovalStats> remove_if_empty(int parent_fd, const std::string& na
   return stats;
 }
 
-sys::Result<RemovalJob> RemovalJob::start(sys::UniqueFd parent, std::string name, const DirectoryIdentity& expected) {
+sys::Result<RemovalJob> RemovalJob::start(RemovalOrder order) {
   auto state = std::make_shared<State>();
-  state->parent = std::move(parent);
-  state->name = std::move(name);
-  state->expected = expected;
+  state->order = std::move(order);
   state->done.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!state->done.valid()) return sys::last_error("eventfd");
   RemovalJob job(state);
   const auto work = [state] {
-    remove_directory(state->parent.get(), state->name, state->expected, state->progress);
+    remove_paths(*state);
+    const RemovalOrder& todo = state->order;
+    if (!todo.name.empty()) remove_directory(todo.parent.get(), todo.name, todo.expected, state->progress);
     make_readable(state->done.get());
     --g_threads;
   };
@@ -122,10 +128,26 @@ sys::Result<RemovalJob> RemovalJob::start(sys::UniqueFd parent, std::string name
     job.thread_ = std::thread(work);
   } catch (const std::system_error&) {
     --g_threads;
-    job.remover_ = std::make_unique<TreeRemover>(state->parent.get(), state->name, state->expected, state->progress);
+    remove_paths(*state);
+    const RemovalOrder& todo = state->order;
+    if (!todo.name.empty()) {
+      job.remover_ = std::make_unique<TreeRemover>(todo.parent.get(), todo.name, todo.expected, state->progress);
+    }
     make_readable(state->done.get());
   }
   return job;
+}
+
+void RemovalJob::remove_paths(State& state) {
+  for (const std::string& path : state.order.paths) {
+    // Nobody of this run is alive: who has bound it is the one who came after.
+    if (sys::is_bound_socket(AT_FDCWD, path.c_str())) {
+      state.progress.add_remark(path + " is a socket in use: left alone");
+    } else if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+      state.progress.add_remark("cannot " + sys::last_error("unlink", path).message());
+    }
+  }
+  if (state.order.name.empty()) state.progress.set_complete();
 }
 
 RemovalJob::RemovalJob(std::shared_ptr<State> state) : state_(std::move(state)) {}

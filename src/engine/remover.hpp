@@ -32,8 +32,9 @@ struct RemovalStats {
   RemovalCounts counts;
   std::vector<core::WorkdirError> errors;  ///< at most core::kListLimit; paths begin with the directory's name
   std::int64_t errors_total = 0;
-  int threads = 0;        ///< most that worked at once
-  bool complete = false;  ///< the directory is gone
+  std::vector<std::string> remarks;  ///< of a job: which of its paths stay, and why
+  int threads = 0;                   ///< most that worked at once
+  bool complete = false;             ///< the directory is gone; of a job without one: it has ended
 };
 
 /// What a removal has done so far, and the wish that it stop. Any thread may use any part of it at any time.
@@ -58,6 +59,7 @@ class RemovalProgress {
     bytes_.fetch_add(bytes, std::memory_order_relaxed);
   }
   void add_error(std::string path, int code);
+  void add_remark(std::string text);
   void set_threads(int threads);
   void set_complete();
 
@@ -87,13 +89,21 @@ void remove_directory(int parent_fd, const std::string& name, const DirectoryIde
 
 class TreeRemover;
 
+/// What a job removes, in this order.
+struct RemovalOrder {
+  std::vector<std::string> paths;  ///< no directories, and none that is a socket in use
+  sys::UniqueFd parent;            ///< the directory that holds `name`
+  std::string name;                ///< of a directory with everything in it; empty for none
+  DirectoryIdentity expected;
+};
+
 /// A removal on a thread of its own, with every signal blocked there. Where there can be no thread (EAGAIN: a limit on
-/// processes counts threads), ended() does it bit by bit, so that whoever waits can see to other things in between.
+/// processes counts threads), start() does the paths, and ended() the directory bit by bit, so that whoever waits can
+/// see to other things in between.
 class RemovalJob {
  public:
-  /// Errors: no eventfd. `parent` is the directory that holds `name`.
-  [[nodiscard]] static sys::Result<RemovalJob> start(sys::UniqueFd parent, std::string name,
-                                                     const DirectoryIdentity& expected);
+  /// Errors: no eventfd.
+  [[nodiscard]] static sys::Result<RemovalJob> start(RemovalOrder order);
   RemovalJob(RemovalJob&&) noexcept;
   RemovalJob& operator=(RemovalJob&&) = delete;
   /// Abandons a removal whose result nobody took.
@@ -115,14 +125,13 @@ class RemovalJob {
  private:
   /// Belongs to the threads as much as to us: one that was left behind may still be using it.
   struct State {
-    sys::UniqueFd parent;
-    std::string name;
-    DirectoryIdentity expected;
+    RemovalOrder order;
     sys::UniqueFd done;
     RemovalProgress progress;
   };
 
   explicit RemovalJob(std::shared_ptr<State> state);
+  static void remove_paths(State& state);
 
   std::shared_ptr<State> state_;
   std::thread thread_;

@@ -136,6 +136,7 @@ void let_go(const RunResources& resources, std::vector<int> keep, std::vector<st
       descriptors_of(resources.registration, resources.lock, resources.cgroup, resources.workdir, resources.pump);
   keep.insert(keep.end(), needed.begin(), needed.end());
   if (resources.guard) keep.insert(keep.end(), {resources.guard->pid_fd(), resources.guard->socket()});
+  if (resources.page != nullptr) keep.push_back(resources.page->report.file);
   if (auto released = sys::release_inherited(std::move(keep), resources.loop.epoll_fd()); !released) {
     warnings.push_back("inherited descriptors stay open: cannot " + released.error().message());
   }

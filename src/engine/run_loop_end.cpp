@@ -70,7 +70,7 @@ void RunLoop::remove_workdir() {
       report_.exit && core::run_result(state_.stop, report_.exit, plan_.ok_exit) == core::RunResult::success;
   const int fd = cleanup_.start(success, now_);
   if (fd >= 0 && resources_.loop.add(fd, EPOLLIN, kRemoval)) {
-    if (observer_.removal_progress) display_.emplace(now_);
+    if (observer_.removal_progress && cleanup_.is_deleting()) display_.emplace(now_);
     return;
   }
   removed(false);

@@ -13,11 +13,13 @@
 #include "engine/shared_page.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/children.hpp"
+#include "sys/descriptors.hpp"
 #include "sys/pid_fd.hpp"
 #include "sys/terminal.hpp"
 
 #include <cerrno>
 #include <csignal>
+#include <fcntl.h>
 #include <optional>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -104,6 +106,15 @@ void conclude(const core::RunPlan& plan, const core::RunState& state, const Ledg
   report.exit_code = core::exit_code(report.result, report.exit, plan.ok_exit, report.tree.survivors_total > 0);
 }
 
+/// A thread that hangs in the kernel keeps this process from ending, whoever waits for that or not. Nobody shall wait
+/// for what it holds: for the end of a pipe, or for a lock.
+void leave_thread_behind(const RunResources& resources) {
+  if (resources.guard) resources.guard->take_leave();
+  const int harmless = resources.loop.epoll_fd();
+  (void)::dup3(harmless, STDERR_FILENO, O_CLOEXEC);
+  (void)sys::release_inherited({}, harmless);
+}
+
 /// The end of a run, in whichever process has it: the report, and what to exit with.
 RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const RunGround& ground, const RunLoop& loop,
                   const Ledger& ledger, RunResources& resources, core::RunReport& report) {
@@ -132,7 +143,7 @@ RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const Ru
   setting.deliver(report, give_up, resources.page != nullptr ? &resources.page->report : nullptr);
   if (resources.page != nullptr) resources.page->done.store(true);
   if (resources.guard) resources.guard->wake();
-  if (resources.guard && removal_threads_exist()) resources.guard->take_leave();
+  if (removal_threads_exist()) leave_thread_behind(resources);
   return outcome;
 }
 
@@ -245,6 +256,7 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
     return outcome;
   }
   std::vector<int> keep = setting.keep_open;
+  keep.push_back((*page)->report.file);
   const std::vector<int> needed = descriptors_of(ground);
   keep.insert(keep.end(), needed.begin(), needed.end());
   if (ground.pump) ground.pump->close_command_ends();

@@ -31,8 +31,8 @@ struct RunSetting {
   const core::RecordCodec* record_codec = nullptr;
   const HeldOutput* held = nullptr;  ///< takes the command's output: --quiet-on-success
   std::vector<int> keep_open;        ///< descriptors that the caller goes on using after the command has started
-  /// Called once when the run is over, in whichever process is left to do so. It should put the text of the report into
-  /// `shared`, if there is one, and stop waiting for a reader when `give_up` says so.
+  /// Called once when the run is over, in whichever process is left to do so. It should put what is to be said into
+  /// `shared`, if there is one, before it says it, and stop waiting for a reader when `give_up` says so.
   std::function<void(core::RunReport& report, const GiveUp& give_up, SharedReport* shared)> deliver;
   /// Called instead when the other process died while it delivered.
   std::function<void(SharedReport& shared, const GiveUp& give_up)> resume_delivery;

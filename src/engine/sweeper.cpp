@@ -1,7 +1,7 @@
 #include "engine/sweeper.hpp"
 
 #include "core/supervision.hpp"
-#include "engine/leftovers.hpp"
+#include "engine/leftovers_helper.hpp"
 #include "engine/registration.hpp"
 #include "engine/run_cgroup.hpp"
 #include "proc/describe.hpp"
@@ -243,7 +243,7 @@ void Sweeper::clean_up(SweepTarget& target) {
     target.reason = target.inner_run;
   } else {
     const auto deadline = core::Clock::now() + std::max(plan_.stop_timeout, kDeletionBound);
-    LeftoversRemoved removed = remove_leftovers(record, scope_of(run), deadline, progress_);
+    LeftoversRemoved removed = remove_leftovers_in_child(record, scope_of(run), deadline, progress_);
     std::move(removed.items.begin(), removed.items.end(), std::back_inserter(report_.removed));
     std::move(removed.remarks.begin(), removed.remarks.end(), std::back_inserter(report_.warnings));
     target.reason = removed.problem;
@@ -324,11 +324,11 @@ void Sweeper::describe_targets() {
       swept.reason = target.inner_run;
     } else if (plan_.dry_run) {
       if (RunCgroup::open_recorded(record)) swept.cgroup = record.cgroup->path;
-      const WorkdirSize size = measure_workdir(record);
+      const LeftoverScope scope = scope_of(run);
+      const WorkdirSize size = measure_workdir(record, scope.same_boot);
       if (size.there) swept.workdir = record.workdir->path;
       swept.workdir_files = size.files;
       swept.workdir_bytes = size.bytes;
-      const LeftoverScope scope = scope_of(run);
       for (const core::RemoveOnRecord& path : record.remove) {
         if (why_path_stays(path, scope).empty()) swept.remove.push_back(path.path);
       }

@@ -28,14 +28,15 @@ std::int64_t bytes_freed(int directory_fd, const char* name) {
 /// unlinkat(2); in a directory that we own and may not write, again after a chmod.
 int unlink_in(const RemovalDirectory& directory, const char* name, int flags) {
   if (::unlinkat(directory.fd(), name, flags) == 0) return 0;
-  if (errno != EACCES || !directory.make_passable()) return errno;
+  const int code = errno;  // that somebody else's directory cannot be made passable is no reason of its own
+  if (code != EACCES || !directory.make_passable()) return code;
   return ::unlinkat(directory.fd(), name, flags) == 0 ? 0 : errno;
 }
 
 /// Threads that may hold as many descriptors as they can come to need, and leave some to the rest of the process.
 std::size_t thread_limit() {
   constexpr rlim_t kOthers = 64;
-  constexpr rlim_t kEach = TreeRemover::kMaxDepth + 2;
+  constexpr rlim_t kEach = TreeRemover::kMostDepth + 2;
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < kOthers + kEach) return 1;
   return (files.rlim_cur - kOthers) / kEach;
@@ -196,8 +197,13 @@ bool TreeRemover::remove_file(RemovalDirectory& directory, const char* name) {
 
 TreeRemover::Ptr TreeRemover::enter(const Ptr& directory, const char* name) {
   if (directory->depth() >= kMaxDepth) {
-    lift(*directory, name);
-    return nullptr;
+    const int code = lift(*directory, name);
+    if (code == 0) return nullptr;
+    // A full disk, on which the work directory cannot grow by one more name, or a quota. What lies below makes room.
+    if (directory->depth() >= kMostDepth) {
+      failed(*directory, name, code);
+      return nullptr;
+    }
   }
   auto fd = open_in(*directory, name);
   if (!fd) return enter_failed(directory, name, fd.error().code);
@@ -221,7 +227,8 @@ TreeRemover::Ptr TreeRemover::enter_failed(const Ptr& directory, const char* nam
     // again.
     (void)remove_file(*directory, name);
   } else if ((code == EMFILE || code == ENFILE) && directory->depth() > 0) {
-    lift(*directory, name);
+    const int lifting = lift(*directory, name);
+    if (lifting != 0) failed(*directory, name, lifting);
   } else if (code != EXDEV && ::unlinkat(directory->fd(), name, AT_REMOVEDIR) == 0) {
     progress_.add_directory(0);  // it could not be read, but it was empty
   } else {
@@ -234,7 +241,8 @@ std::string TreeRemover::lifted_name(std::int64_t number) const {
   return lifted_prefix_ + std::to_string(number);
 }
 
-void TreeRemover::lift(RemovalDirectory& directory, const char* name) {
+/// Returns 0 when there is nothing left to do about that name, else why it could not be moved.
+int TreeRemover::lift(RemovalDirectory& directory, const char* name) {
   const std::lock_guard lock(lifting_);
   const std::string target = lifted_name(next_lifted_);
   // Should the name be taken, all that a rename can replace is something else in the tree.
@@ -249,12 +257,14 @@ void TreeRemover::lift(RemovalDirectory& directory, const char* name) {
   if (result == 0) {
     ++next_lifted_;
     root_->hold();
-    return board_.add_lifted();
+    board_.add_lifted();
+    return 0;
   }
   const int code = errno;
-  if (code == ENOENT) return;
-  if (::unlinkat(directory.fd(), name, AT_REMOVEDIR) == 0) return progress_.add_directory(0);
-  failed(directory, name, code);
+  if (code == ENOENT) return 0;
+  if (::unlinkat(directory.fd(), name, AT_REMOVEDIR) != 0) return code;
+  progress_.add_directory(0);
+  return 0;
 }
 
 /// Nothing has to be waited for in `directory` any more. Removes it, and likewise the directory above it if this was
@@ -279,8 +289,7 @@ TreeRemover::Ptr TreeRemover::emptied(Ptr directory) {
 TreeRemover::Removed TreeRemover::remove_emptied(RemovalDirectory& directory) {
   if (directory.kept()) return Removed::no;
   struct statx status {};
-  (void)::statx(directory.fd(), "", AT_EMPTY_PATH, STATX_BLOCKS | STATX_BTIME,
-                &status);  // then there is nothing to add
+  (void)::statx(directory.fd(), "", AT_EMPTY_PATH, STATX_BLOCKS | STATX_BTIME, &status);  // failed: nothing to add
   const auto bytes = static_cast<std::int64_t>(status.stx_blocks) * 512;
   const char* name = directory.name().c_str();
   const bool root = directory.above() == nullptr;

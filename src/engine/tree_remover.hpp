@@ -29,7 +29,8 @@ namespace reapctl::engine {
 /// directory away: each level holds its descriptor until it is empty. So there must not be too many: a directory found
 /// below kMaxDepth levels is moved up ("lifted"), to a new name directly in the work directory, and deleted later from
 /// there. That costs one rename for every kMaxDepth levels of a chain, no memory for the path, and no second visit of
-/// any level. What refuses to be renamed (immutable, somebody else's in a sticky directory) refuses rmdir as well.
+/// any level. What refuses to be renamed, be it that the disk is too full for one more name in the work directory, is
+/// entered all the same, down to kMostDepth levels.
 ///
 /// End. A directory is read again only so often, but whoever makes new ones in the new ones, as fast as they are
 /// deleted, would keep us here for ever. So those that are younger than the removal are entered until kMaxNewborn of
@@ -43,6 +44,7 @@ class TreeRemover {
   [[nodiscard]] bool run_until(core::TimePoint end);
 
   static constexpr int kMaxDepth = 16;
+  static constexpr int kMostDepth = 40;
   static constexpr int kMaxNewborn = 20'000;
 
  private:
@@ -58,7 +60,7 @@ class TreeRemover {
   [[nodiscard]] bool remove_file(RemovalDirectory& directory, const char* name);
   [[nodiscard]] Ptr enter(const Ptr& directory, const char* name);
   [[nodiscard]] Ptr enter_failed(const Ptr& directory, const char* name, int code);
-  void lift(RemovalDirectory& directory, const char* name);
+  [[nodiscard]] int lift(RemovalDirectory& directory, const char* name);
   [[nodiscard]] std::string lifted_name(std::int64_t number) const;
 
   [[nodiscard]] Ptr emptied(Ptr directory);

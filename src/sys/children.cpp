@@ -1,7 +1,10 @@
 #include "sys/children.hpp"
 
+#include "sys/pid_fd.hpp"
+
 #include <algorithm>
 #include <cerrno>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,6 +66,20 @@ std::optional<ChildEnd> reap(pid_t pid) {
 void wait_and_reap(pid_t pid) {
   siginfo_t info{};
   while (::syscall(SYS_waitid, P_PID, pid, &info, WEXITED | __WALL, nullptr) != 0 && errno == EINTR) {
+  }
+}
+
+std::optional<ChildEnd> reap_within(pid_t pid, std::chrono::milliseconds bound) {
+  constexpr std::chrono::milliseconds kInterval(10);  // where no pidfd can be had
+  using Clock = std::chrono::steady_clock;
+  const auto pid_fd = open_pid_fd(pid);
+  pollfd ended{.fd = pid_fd ? pid_fd->get() : -1, .events = POLLIN, .revents = 0};
+  const auto deadline = Clock::now() + bound;
+  for (;;) {
+    auto end = reap(pid);
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    if (end || left.count() <= 0) return end;
+    (void)::poll(&ended, 1, static_cast<int>((pid_fd ? left : std::min(left, kInterval)).count()));
   }
 }
 

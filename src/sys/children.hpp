@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <csignal>
 #include <optional>
 #include <sys/resource.h>
@@ -36,6 +37,10 @@ struct ChildEnd {
 
 /// Waits for the child `pid`, which is ending already, and reaps it.
 void wait_and_reap(pid_t pid);
+
+/// The same for a child that is ending, or was killed: waits for at most `bound`. nullopt: the kernel does not let go
+/// of it, or somebody holds it.
+[[nodiscard]] std::optional<ChildEnd> reap_within(pid_t pid, std::chrono::milliseconds bound);
 
 /// Whether the child `pid` is stopped now, by a stop that has not been taken.
 [[nodiscard]] bool is_stopped(pid_t pid);

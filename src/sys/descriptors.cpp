@@ -1,11 +1,13 @@
 #include "sys/descriptors.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -50,6 +52,27 @@ Result<UniqueFd> duplicate(int fd) {
   UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
   if (!copy.valid()) return last_error("duplicate descriptor", std::to_string(fd));
   return copy;
+}
+
+std::string read_at(int fd, off_t offset, std::size_t limit) {
+  std::string text(limit, '\0');
+  std::size_t length = 0;
+  while (length < limit) {
+    const ssize_t count = ::pread(fd, text.data() + length, limit - length, offset + static_cast<off_t>(length));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    length += static_cast<std::size_t>(count);
+  }
+  text.resize(length);
+  return text;
+}
+
+Result<UniqueFd> make_memory_file(const char* label) {
+  constexpr unsigned kNeverExecuted = 0x8;  // MFD_NOEXEC_SEAL, Linux 6.3; our headers may be older
+  UniqueFd file(::memfd_create(label, MFD_CLOEXEC | kNeverExecuted));
+  if (!file.valid() && errno == EINVAL) file.reset(::memfd_create(label, MFD_CLOEXEC));
+  if (!file.valid()) return last_error("memfd_create", label);
+  return file;
 }
 
 Result<void> release_inherited(std::vector<int> keep, int harmless_fd) {

@@ -3,7 +3,10 @@
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
 
+#include <cstddef>
 #include <span>
+#include <string>
+#include <sys/types.h>
 #include <vector>
 
 namespace reapctl::sys {
@@ -23,6 +26,13 @@ void occupy_standard_descriptors();
 
 /// Another descriptor for the same open file, above 2, close-on-exec. Errors: EBADF, EMFILE.
 [[nodiscard]] Result<UniqueFd> duplicate(int fd);
+
+/// At most `limit` bytes of a file from `offset` on; less where it ends or cannot be read.
+[[nodiscard]] std::string read_at(int fd, off_t offset, std::size_t limit);
+
+/// A file in memory, without a name but for `label`, which /proc shows. Errors: EMFILE, ENOMEM; EACCES where
+/// vm.memfd_noexec forbids it to a kernel that cannot make one that is never executed. Source: memfd_create(2).
+[[nodiscard]] Result<UniqueFd> make_memory_file(const char* label);
 
 /// Lets go of everything but `keep`: closes all descriptors from 3 on, and makes 0 and 1 refer to `harmless_fd`
 /// unless they are to be kept; 2 stays, it is where messages go. Falls back from close_range(2) (Linux 5.9) to

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <linux/fs.h>
+#include <poll.h>
 #include <sched.h>
 #include <string>
 #include <sys/file.h>
@@ -151,20 +152,99 @@ class Disk {
   std::string obstacle_;
 };
 
-TEST_F(Removal, ThatNotEvenSigkillEndsIsLeftBehindByTheGuard) {
-  const Disk disk(directory_.path());
-  if (!disk.obstacle().empty()) GTEST_SKIP() << disk.obstacle();
-  Launch launch = run_of({"--stop-timeout", "500ms", "--workdir-base", disk.mount()},
-                         sh("touch $REAPCTL_WORKDIR/a && fsfreeze -f " + disk.mount() +
-                            " && read -r pid comm state guard rest < /proc/$PPID/stat && kill -TERM $guard && "
-                            "exec sleep 1000"));
-  launch.env["REAPCTL_REGISTRY"] = registry_;
-  launch.leaves_record = true;
-  launch.leaves_processes = true;  // the supervisor, which cannot end
+/// A run that freezes `disk` and is stopped, half a second before it has to be over.
+class FrozenRemoval : public Removal {
+ protected:
+  FrozenRemoval() : disk_(directory_.path()) {}
+  void SetUp() override {
+    if (!disk_.obstacle().empty()) GTEST_SKIP() << disk_.obstacle();
+  }
+
+  [[nodiscard]] Launch frozen(Args options, const std::string& first) const {
+    options.insert(options.begin(), {"--stop-timeout", "500ms"});
+    Launch launch = run_of(std::move(options), sh(first + " && fsfreeze -f " + disk_.mount() +
+                                                  " && read -r pid comm state guard rest < /proc/$PPID/stat && "
+                                                  "kill -TERM $guard && exec sleep 1000"));
+    launch.env["REAPCTL_REGISTRY"] = registry_;
+    launch.leaves_record = true;
+    launch.leaves_processes = true;  // the supervisor, which cannot end
+    return launch;
+  }
+
+  [[nodiscard]] Launch frozen_removal() const {
+    return frozen({"--workdir-base", disk_.mount()}, "touch $REAPCTL_WORKDIR/a");
+  }
+
+  Outcome sweep() const {
+    Launch launch{.args = {"sweep", "--json", "--stop-timeout", "0"}, .leaves_processes = true};
+    launch.env["REAPCTL_REGISTRY"] = registry_;
+    return run(std::move(launch));
+  }
+
+  /// And ends whoever was waiting for that.
+  void thaw() const {
+    disk_.thaw();
+    (void)kill_leftovers({});
+  }
+
+  Disk disk_;
+};
+
+TEST_F(FrozenRemoval, ThatNotEvenSigkillEndsIsLeftBehindByTheGuard) {
+  const Outcome outcome = run(frozen_removal());
+  thaw();
+  expect_left_to_a_sweep(outcome);
+}
+
+/// Whether anybody holds the lock of a run, fcntl(2).
+bool is_locked(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  EXPECT_EQ(::fcntl(fd, F_OFD_GETLK, &lock), 0) << path;
+  (void)::close(fd);
+  return lock.l_type != F_UNLCK;
+}
+
+TEST_F(FrozenRemoval, KeepsNobodyWaitingForWhatReapctlHeld) {
+  int errors[2];
+  ASSERT_EQ(::pipe2(errors, O_CLOEXEC), 0);
+  Launch launch = frozen_removal();
+  launch.stderr_fd = errors[1];
   Reapctl reapctl(std::move(launch));
+  (void)::close(errors[1]);
   const Outcome outcome = reapctl.wait();
-  disk.thaw();
-  (void)kill_leftovers({});
+  pollfd end{.fd = errors[0], .events = POLLIN, .revents = 0};
+  EXPECT_EQ(::poll(&end, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())), 1);
+  EXPECT_EQ(end.revents, POLLHUP);
+  (void)::close(errors[0]);
+  const std::string lock = registry_ + "/" + outcome.report["run_id"].get<std::string>() + "/lock";
+  EXPECT_TRUE(await([&] { return !is_locked(lock); }));
+  thaw();
+  expect_left_to_a_sweep(outcome);
+}
+
+TEST_F(FrozenRemoval, OfAPathIsLeftBehindAsWell) {
+  const std::string path = disk_.mount() + "/stale";
+  const Outcome outcome = run(frozen({"--no-workdir", "--remove", path}, "touch " + path));
+  EXPECT_EQ(outcome.report["result"], "stopped");
+  EXPECT_EQ(outcome.report["stop"]["timeout_hit"], true);
+  EXPECT_THAT(outcome.report["warnings"].dump(),
+              HasSubstr("the paths of --remove could not be deleted before --stop-timeout ended the run"));
+  EXPECT_FALSE(fs::is_empty(registry_));
+  thaw();
+  EXPECT_EQ(sweep().code(), 0);
+  EXPECT_FALSE(fs::exists(path));
+  EXPECT_TRUE(fs::is_empty(registry_));
+}
+
+TEST_F(FrozenRemoval, IsLeftBehindByASweep) {
+  const Outcome outcome = run(frozen_removal());
+  const Outcome swept = sweep();
+  EXPECT_EQ(swept.code(), 4);
+  EXPECT_THAT(swept.out, HasSubstr("took too long to delete"));
+  EXPECT_THAT(swept.out, HasSubstr("\"survivors\":[]")) << "a supervisor that has done its work is none";
+  thaw();
   expect_left_to_a_sweep(outcome);
 }
 

@@ -46,10 +46,24 @@ TEST(SweepForHostileUsers, AChildThatNotEvenAKillEndsIsLeftBehind) {
     rmdir /run/base; mkdir -m 700 /run/base; chown 65534 /run/base
     orphan_of_nobody sleep 1000
     serve_nothing /run/base
-    "$reapctl" sweep --all-users --stop-timeout 0; echo "code $?"
-    alive $main || echo "dead"
+    "$reapctl" sweep -n --all-users --stop-timeout 0; echo "code $?"
   )sh");
   EXPECT_THAT(outcome.out, HasSubstr("hangs, and cannot even be killed")) << outcome.err;
+  EXPECT_THAT(outcome.out, testing::EndsWith("code 4\n"));
+}
+
+TEST(SweepForHostileUsers, AFileSystemThatDoesNotAnswerHoldsUpNobody) {
+  REQUIRE_ROOT_AND_NAMESPACES();
+  REQUIRE_FUSE();
+  const Outcome outcome = in_users_namespaces(serve_nothing() + R"sh(
+    rmdir /run/base; mkdir -m 700 /run/base; chown 65534 /run/base
+    orphan_of_nobody sleep 1000
+    serve_nothing /run/base
+    as_nobody "$reapctl" sweep --stop-timeout 0; echo "code $?"
+    alive $main || echo "dead"
+  )sh");
+  EXPECT_THAT(outcome.out, HasSubstr("stays on record: the file system of what it has left behind does not answer"))
+      << outcome.err;
   EXPECT_THAT(outcome.out, testing::EndsWith("code 4\ndead\n"));
 }
 

@@ -76,7 +76,8 @@ TEST_F(SweepScale, ThousandsOfRecordsGoInOneSweepAndTheActiveRunStays) {
   // Where few descriptors may be open, a sweep deals with some and says so.
   int swept = 0;
   for (int sweeps = 0; swept < kCopies + 1 && sweeps < 40; ++sweeps) {
-    const Outcome outcome = reapctl({"sweep", "--json", "--ladder", "KILL"});
+    Reapctl sweep({.args = {"sweep", "--json", "--ladder", "KILL"}, .env = environment_, .leaves_processes = true});
+    const Outcome outcome = sweep.wait(5 * kPatience);  // three thousand directories: a busy disk decides
     const auto report = nlohmann::json::parse(outcome.out);
     EXPECT_THAT(report["runs"].size(), testing::Gt(0U));
     swept += static_cast<int>(report["runs"].size());

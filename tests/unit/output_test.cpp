@@ -49,11 +49,18 @@ class OutputTest : public ::testing::Test {
     EXPECT_TRUE(output) << (output ? "" : output.error().message());
     return output ? output.take() : ReportOutput{};
   }
+  /// The whole of a text, with a line feed.
+  static sys::Result<void> send(const ReportOutput& output, const std::string& text, const GiveUp& give_up = {}) {
+    Progress progress{};
+    const std::string line = text + "\n";
+    Outgoing bytes(line, -1, progress);
+    return output.send(bytes, line.size(), give_up);
+  }
   /// The errno of a report that was refused or failed.
   static int failure(const core::OutputTarget& target) {
     auto output = ReportOutput::open(target);
     if (!output) return output.error().code;
-    const auto written = output->write("{}", {}, nullptr);
+    const auto written = send(*output, "{}");
     return written ? 0 : written.error().code;
   }
 
@@ -74,7 +81,7 @@ TEST_F(ReportOutputTest, NoneIsNotWanted) {
   ReportOutput output = open({});
   EXPECT_FALSE(output.wanted());
   EXPECT_EQ(output.descriptor(), -1);
-  EXPECT_TRUE(output.write("{}", {}, nullptr));
+  EXPECT_TRUE(send(output, "{}"));
 }
 
 TEST_F(ReportOutputTest, ADescriptorIsDuplicatedAndWrittenTo) {
@@ -82,7 +89,7 @@ TEST_F(ReportOutputTest, ADescriptorIsDuplicatedAndWrittenTo) {
   ReportOutput output = open(to_descriptor(pipe.writer.get()));
   EXPECT_TRUE(output.wanted());
   EXPECT_NE(output.descriptor(), pipe.writer.get());
-  EXPECT_TRUE(output.write("{}", {}, nullptr));
+  EXPECT_TRUE(send(output, "{}"));
   output = ReportOutput();
   pipe.writer.reset();
   EXPECT_EQ(pipe.drain(), "{}\n");
@@ -111,7 +118,7 @@ TEST_F(ReportOutputTest, AClosedDescriptorIsRefused) {
 TEST_F(ReportOutputTest, AFileIsMadeOnlyAtTheEnd) {
   ReportOutput output = open(to_file(path("report")));
   EXPECT_FALSE(fs::exists(path("report")));
-  EXPECT_TRUE(output.write("{}", {}, nullptr));
+  EXPECT_TRUE(send(output, "{}"));
   EXPECT_EQ(read_file(path("report")), "{}\n");
   EXPECT_THAT(names_in(directory_), ElementsAre("report")) << "and nothing beside it";
 }
@@ -120,7 +127,7 @@ TEST_F(ReportOutputTest, AFileIsReplacedInOneStepAndKeepsItsMode) {
   write_file(path("report"), "old");
   fs::permissions(path("report"), fs::perms(0640));
   const sys::UniqueFd reader(::open(path("report").c_str(), O_RDONLY | O_CLOEXEC));
-  EXPECT_TRUE(open(to_file(path("report"))).write("new", {}, nullptr));
+  EXPECT_TRUE(send(open(to_file(path("report"))), "new"));
   EXPECT_EQ(read_file(path("report")), "new\n");
   EXPECT_EQ(fs::status(path("report")).permissions(), fs::perms(0640));
   char old[8] = {};
@@ -131,7 +138,7 @@ TEST_F(ReportOutputTest, AFileIsReplacedInOneStepAndKeepsItsMode) {
 TEST_F(ReportOutputTest, ASymbolicLinkStaysAndItsFileIsReplaced) {
   write_file(path("real"), "old");
   fs::create_symlink("real", path("link"));
-  EXPECT_TRUE(open(to_file(path("link"))).write("new", {}, nullptr));
+  EXPECT_TRUE(send(open(to_file(path("link"))), "new"));
   EXPECT_TRUE(fs::is_symlink(path("link")));
   EXPECT_EQ(read_file(path("real")), "new\n");
 }
@@ -140,7 +147,7 @@ TEST_F(ReportOutputTest, TheDirectoryIsTheOneItWasAtTheStart) {
   fs::create_directory(path("a"));
   ReportOutput output = open(to_file(path("a/report")));
   fs::rename(path("a"), path("b"));
-  EXPECT_TRUE(output.write("{}", {}, nullptr));
+  EXPECT_TRUE(send(output, "{}"));
   EXPECT_EQ(read_file(path("b/report")), "{}\n");
 }
 
@@ -168,14 +175,14 @@ TEST_F(ReportOutputTest, ADirectoryThatIsGoneAtTheEndIsAnErrorThatNamesTheFile) 
   fs::create_directory(path("a"));
   ReportOutput output = open(to_file(path("a/report")));
   fs::remove(path("a"));
-  const auto written = output.write("{}", {}, nullptr);
+  const auto written = send(output, "{}");
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code, ENOENT);
   EXPECT_EQ(written.error().subject, path("a/report"));
 }
 
 TEST_F(ReportOutputTest, DevicesAreWrittenToAndNotReplaced) {
-  EXPECT_TRUE(open(to_file("/dev/null")).write("{}", {}, nullptr));
+  EXPECT_TRUE(send(open(to_file("/dev/null")), "{}"));
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
   EXPECT_EQ(failure(to_file("/dev/full")), ENOSPC);
 }
@@ -183,7 +190,7 @@ TEST_F(ReportOutputTest, DevicesAreWrittenToAndNotReplaced) {
 TEST_F(ReportOutputTest, AFifoIsWrittenTo) {
   ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
   const sys::UniqueFd reader(::open(path("fifo").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  EXPECT_TRUE(open(to_file(path("fifo"))).write("{}", {}, nullptr));
+  EXPECT_TRUE(send(open(to_file(path("fifo"))), "{}"));
   char bytes[8] = {};
   EXPECT_EQ(::read(reader.get(), bytes, sizeof bytes), 3);
   EXPECT_TRUE(fs::is_fifo(path("fifo")));
@@ -192,12 +199,12 @@ TEST_F(ReportOutputTest, AFifoIsWrittenTo) {
 TEST_F(ReportOutputTest, AFifoMayFindItsReaderDuringTheRun) {
   ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
   ReportOutput output = open(to_file(path("fifo")));
-  const auto nobody = output.write("{}", {}, nullptr);
+  const auto nobody = send(output, "{}");
   ASSERT_FALSE(nobody) << "and nobody waits for one";
   EXPECT_EQ(nobody.error().code, ENXIO);
   EXPECT_EQ(nobody.error().subject, path("fifo"));
   const sys::UniqueFd reader(::open(path("fifo").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  EXPECT_TRUE(output.write("{}", {}, nullptr));
+  EXPECT_TRUE(send(output, "{}"));
 }
 
 TEST_F(ReportOutputTest, ASlowReaderGetsAllOfIt) {
@@ -208,7 +215,7 @@ TEST_F(ReportOutputTest, ASlowReaderGetsAllOfIt) {
   const std::string text(300'000, 'r');
   std::string received;
   std::thread reader([&] { received = pipe.drain(); });
-  EXPECT_TRUE(output.write(text, {}, nullptr));
+  EXPECT_TRUE(send(output, text));
   output = ReportOutput();
   reader.join();
   EXPECT_EQ(received.substr(before), text + "\n");
@@ -226,7 +233,7 @@ TEST_F(ReportOutputTest, AReaderThatDoesNotReadIsGivenUpWhenAsked) {
                          if (::read(news.reader.get(), &byte, 1) == 1) read += byte;
                          return byte == '!';
                        }};
-  const auto written = output.write("{}", give_up, nullptr);
+  const auto written = send(output, "{}", give_up);
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code, EINTR);
   EXPECT_EQ(read, "..!") << "other news do not end the wait";
@@ -235,38 +242,13 @@ TEST_F(ReportOutputTest, AReaderThatDoesNotReadIsGivenUpWhenAsked) {
 TEST_F(ReportOutputTest, ARequestDoesNotKeepAReportFromAReaderWithRoom) {
   Pipe pipe;
   Pipe request;
-  EXPECT_TRUE(open(to_descriptor(pipe.writer.get())).write("{}", asked_on(request), nullptr));
+  EXPECT_TRUE(send(open(to_descriptor(pipe.writer.get())), "{}", asked_on(request)));
 }
 
 TEST_F(ReportOutputTest, AReaderThatIsGoneIsAnError) {
   Pipe pipe;
   pipe.reader.reset();
   EXPECT_EQ(failure(to_descriptor(pipe.writer.get())), EPIPE);
-}
-
-TEST_F(ReportOutputTest, AnotherProcessFinishesWhatWasBegun) {
-  Pipe pipe;
-  const std::size_t before = pipe.fill();
-  ReportOutput output = open(to_descriptor(pipe.writer.get()));
-  const auto page = make_shared_page();
-  ASSERT_TRUE(page);
-  SharedReport& shared = (*page)->report;
-  EXPECT_FALSE(shared.is_set());
-  Pipe request;
-  std::string room(PIPE_BUF, ' ');
-  ASSERT_EQ(::read(pipe.reader.get(), room.data(), room.size()), PIPE_BUF);  // for the first part
-  const std::string text(PIPE_BUF + 100, 'r');
-  EXPECT_FALSE(output.write(text, asked_on(request), &shared));
-  EXPECT_TRUE(shared.is_set());
-  EXPECT_EQ(shared.rest(), std::string(100, 'r') + "\n");
-  pipe.writer.reset();
-  std::string received;
-  std::thread reader([&] { received = pipe.drain(); });
-  EXPECT_TRUE(output.resume(shared, {}));
-  EXPECT_TRUE(output.resume(shared, {})) << "nothing is left, nothing is written twice";
-  output = ReportOutput();
-  reader.join();
-  EXPECT_EQ(received.substr(before - PIPE_BUF), text + "\n");
 }
 
 TEST_F(ReportOutputTest, WhatADanglingLinkLeadsToIsMade) {
@@ -290,7 +272,7 @@ TEST_F(ReportOutputTest, NothingIsWaitedForWhenTimeIsUp) {
   Pipe pipe;
   (void)pipe.fill();
   const GiveUp give_up{.fd = -1, .asked = {}, .until = core::Clock::now() + core::Millis(20)};
-  const auto written = open(to_descriptor(pipe.writer.get())).write("{}", give_up, nullptr);
+  const auto written = send(open(to_descriptor(pipe.writer.get())), "{}", give_up);
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code, ETIMEDOUT);
 }
@@ -298,18 +280,9 @@ TEST_F(ReportOutputTest, NothingIsWaitedForWhenTimeIsUp) {
 TEST_F(ReportOutputTest, WhatNeedsNoWaitingIsWrittenHoweverLate) {
   Pipe pipe;
   const GiveUp late{.fd = -1, .asked = {}, .until = core::Clock::now() - core::Millis(1)};
-  EXPECT_TRUE(open(to_descriptor(pipe.writer.get())).write("{}", late, nullptr));
+  EXPECT_TRUE(send(open(to_descriptor(pipe.writer.get())), "{}", late));
   pipe.writer.reset();
   EXPECT_EQ(pipe.drain(), "{}\n");
-}
-
-TEST_F(ReportOutputTest, AReportTooLongToBeSharedIsWrittenAllTheSame) {
-  const auto page = make_shared_page();
-  ASSERT_TRUE(page);
-  const std::string text(std::size_t{5} << 20U, 'r');
-  EXPECT_TRUE(open(to_file(path("report"))).write(text, {}, &(*page)->report));
-  EXPECT_FALSE((*page)->report.is_set());
-  EXPECT_EQ(fs::file_size(path("report")), text.size() + 1);
 }
 
 // --- events

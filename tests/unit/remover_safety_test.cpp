@@ -136,6 +136,35 @@ TEST_F(RemoverSafety, ALockedDirectoryThatIsTooDeepIsMovedAllTheSame) {
   });
 }
 
+/// On a disk that has no room for another name in the work directory, say.
+TEST_F(RemoverSafety, WhereNothingCanBeMovedUpItGoesDeeper) {
+  REQUIRE_CALL_STOPS();
+  make_chain(work_, 20);
+  for (const char* name : {"/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d", "/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d"}) {
+    for (const char* wide : {"/a", "/b", "/c"}) {
+      fs::create_directory(work_ + name + wide);
+      make_files(work_ + name + wide, 2);
+    }
+  }
+  RemovalStats stats;
+  run_with_stops(
+      {SYS_renameat, SYS_renameat2}, [&] { stats = remove_tree(work_); }, [](const PendingCall&) { return ENOSPC; });
+  EXPECT_THAT(errors_of(stats), IsEmpty());
+  EXPECT_TRUE(stats.complete);
+  EXPECT_EQ(stats.counts.files, 12);
+}
+
+TEST_F(RemoverSafety, WhereNothingCanBeMovedUpThereIsABound) {
+  REQUIRE_CALL_STOPS();
+  make_chain(work_, 100);
+  RemovalStats stats;
+  run_with_stops(
+      {SYS_renameat, SYS_renameat2}, [&] { stats = remove_tree(work_); }, [](const PendingCall&) { return ENOSPC; });
+  EXPECT_FALSE(stats.complete);
+  EXPECT_THAT(errors_of(stats), ElementsAre(testing::StartsWith("ENOSPC work/d/d/d")));
+  EXPECT_TRUE(remove_tree(work_).complete);
+}
+
 /// A bind mount of the same file system, another file system, and a bind mount on a file, between things to delete.
 void expect_mounts_left(const std::string& work, const std::string& outside) {
   fs::create_directories(work + "/a/bind/below");
@@ -209,6 +238,16 @@ TEST_F(RemoverSafety, WhatIsImmutableIsReportedAndTheRestDeleted) {
                                             "EPERM work/b/held/file2"));
   EXPECT_EQ(stats.counts.files, 5);
   EXPECT_FALSE(fs::exists(work_ + "/c"));
+}
+
+TEST_F(RemoverSafety, SomebodyElsesDirectoryIsReportedForWhatItIs) {
+  REQUIRE_CALL_STOPS();
+  make_files(work_, 1);
+  RemovalStats stats;
+  run_with_stops(
+      {SYS_unlinkat, SYS_fchmod}, [&] { stats = remove_tree(work_); },
+      [](const PendingCall& call) { return call.number == SYS_fchmod ? EPERM : EACCES; });
+  EXPECT_THAT(errors_of(stats), ElementsAre("EACCES work/file0"));
 }
 
 TEST_F(RemoverSafety, ErrorsAreCountedBeyondTheListsLimit) {

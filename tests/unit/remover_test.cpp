@@ -40,7 +40,8 @@ class Remover : public testing::Test {
 
   [[nodiscard]] sys::Result<RemovalJob> start() const {
     sys::UniqueFd parent(::open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    return RemovalJob::start(std::move(parent), "work", identity_of(work_));
+    return RemovalJob::start(
+        {.paths = {}, .parent = std::move(parent), .name = "work", .expected = identity_of(work_)});
   }
 
   TempDir directory_;
@@ -146,6 +147,9 @@ TEST_F(Remover, DeletesThousandsOfLevelsWithFewDescriptorsAndNoStack) {
 }
 
 TEST_F(Remover, DeletesWithTheVeryLastDescriptor) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer needs descriptors of its own";
+#endif
   make_chain(work_, 40);
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
@@ -280,8 +284,8 @@ TEST_F(Remover, JobWithoutThreadsSaysOnceWhatIsWrong) {
   run_with_stops(
       {SYS_clone, SYS_clone3},
       [&] {
-        auto job = RemovalJob::start(
-            sys::UniqueFd(::open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), "work", other);
+        sys::UniqueFd parent(::open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        auto job = RemovalJob::start({.paths = {}, .parent = std::move(parent), .name = "work", .expected = other});
         ASSERT_TRUE(job.ok());
         EXPECT_TRUE(job->ended());
         EXPECT_THAT(errors_of(job->take_result()), ElementsAre("ESTALE work"));

@@ -1,0 +1,72 @@
+#pragma once
+
+#include "core/time.hpp"
+#include "sys/result.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <sys/types.h>
+
+namespace reapctl::engine {
+
+/// Who or what may end the wait for a slow reader. Without a descriptor nobody can, without a time nothing does.
+struct GiveUp {
+  int fd = -1;
+  std::function<bool()> asked;  ///< called when `fd` is readable, to read from it: whether that was a request to stop
+  std::optional<core::TimePoint> until = {};  ///< after this nothing is waited for any more
+};
+
+/// Whether `sent` ended because nothing is to be waited for any more; else it is the place that takes nothing.
+[[nodiscard]] bool has_given_up(const sys::Result<void>& sent);
+
+/// How far write(2) has moved some bytes. Lies where a fork shares it, if somebody else is to go on; begins all zero.
+struct Progress {
+  std::atomic<std::size_t> written;
+  std::atomic<std::size_t> block;   ///< 1 + where the last block for a regular file begins; 0 before the first
+  std::atomic<std::int64_t> since;  ///< where in that file the block can be at the earliest
+};
+
+/// Bytes on their way out. SIGKILL may end whoever sends them at any instant; another process that shares `Progress`
+/// and counter goes on behind the last byte that has arrived. Nothing in user space could tell that exactly: it would
+/// have to be noted behind the system call that moves the bytes. So:
+/// - A pipe, a socket, a terminal gets them by sendfile(2), which moves the position of the counter in the same call.
+/// - A regular file refuses that if it is appended to, and two who share its position overwrite each other by it. It
+///   is written to, and can be looked into: from where it ended before, for what was to be written.
+/// - Elsewhere (a terminal opened to append, no counter) it is noted after write(2): who is killed in between has his
+///   block sent twice.
+class Outgoing {
+ public:
+  /// `counter` is a file of the same bytes whose position only those move who send, by a description that they share;
+  /// -1 if there is none. What it reads must not change as long as somebody may read the other end of a pipe.
+  Outgoing(std::string_view text, int counter, Progress& progress);
+  Outgoing(int file, int counter, Progress& progress);
+
+  /// Sends what lies before `end` and has not been sent. Waits for a slow reader until `give_up` says otherwise: error
+  /// EINTR when asked to, ETIMEDOUT when time is up. Ends without error where the file ends.
+  [[nodiscard]] sys::Result<void> send(int to, std::size_t end, const GiveUp& give_up);
+
+  /// How many bytes have been sent or skipped.
+  [[nodiscard]] std::size_t position() const;
+  void skip_to(std::size_t position) { progress_.written.store(position); }
+
+  /// At most `size` of the bytes.
+  [[nodiscard]] std::string read(std::size_t at, std::size_t size) const;
+
+ private:
+  // As write(2) returns: how many bytes, or -1 and errno.
+  [[nodiscard]] ssize_t send_some(int to, std::size_t at, std::size_t size);
+  [[nodiscard]] ssize_t put_into_file(int to, std::size_t at, std::size_t size);
+  [[nodiscard]] ssize_t write_some(int to, std::size_t at, const std::string& block);
+
+  std::string_view text_;
+  int file_ = -1;
+  int counter_;
+  Progress& progress_;
+};
+
+}  // namespace reapctl::engine
