@@ -23,16 +23,28 @@ int milliseconds_until(const std::optional<core::TimePoint>& until) {
 }
 
 sys::Result<void> await_room(int fd, const GiveUp& give_up) {
+  int asker = give_up.fd;
+  std::optional<core::TimePoint> until = give_up.until;
+  const auto wait_alone = [&until] {
+    const core::TimePoint last = core::Clock::now() + kPatienceWithReader;
+    until = until ? std::min(*until, last) : last;
+  };
+  if (give_up.alone) wait_alone();
   for (;;) {
-    pollfd ready[2] = {{.fd = fd, .events = POLLOUT, .revents = 0}, {.fd = give_up.fd, .events = POLLIN, .revents = 0}};
-    const int count = ::poll(ready, 2, milliseconds_until(give_up.until));
+    pollfd ready[2] = {{.fd = fd, .events = POLLOUT, .revents = 0}, {.fd = asker, .events = POLLIN, .revents = 0}};
+    const int count = ::poll(ready, 2, milliseconds_until(until));
     if (count < 0 && errno != EINTR) return sys::last_error("poll");
-    if (count <= 0 && give_up.until && core::Clock::now() >= *give_up.until) {
+    if (count <= 0 && until && core::Clock::now() >= *until) {
       return sys::Error{.code = ETIMEDOUT, .operation = "write", .subject = {}};
     }
     if (count <= 0) continue;
     if (ready[0].revents != 0) return {};
-    if (give_up.asked()) return sys::Error{.code = EINTR, .operation = "write", .subject = {}};
+    const Asked asked = give_up.asked();
+    if (asked == Asked::yes) return sys::Error{.code = EINTR, .operation = "write", .subject = {}};
+    if (asked == Asked::nobody_left) {
+      asker = -1;
+      wait_alone();
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 #include "sys/result.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,10 +15,17 @@
 
 namespace reapctl::engine {
 
+/// Who has read nothing for so long does not keep a run from ending that nobody can be asked to end.
+inline constexpr std::chrono::seconds kPatienceWithReader{5};
+
+/// What is read where a request to stop may come from.
+enum class Asked { no, yes, nobody_left };
+
 /// Who or what may end the wait for a slow reader. Without a descriptor nobody can, without a time nothing does.
 struct GiveUp {
   int fd = -1;
-  std::function<bool()> asked;  ///< called when `fd` is readable, to read from it: whether that was a request to stop
+  std::function<Asked()> asked;               ///< called when `fd` is readable, to read from it
+  bool alone = false;                         ///< nobody knows this process: it waits for kPatienceWithReader at a time
   std::optional<core::TimePoint> until = {};  ///< after this nothing is waited for any more
 };
 

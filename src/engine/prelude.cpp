@@ -85,7 +85,7 @@ GiveUp Prelude::give_up() {
   return {.fd = signal_fd_.get(), .asked = [this] {
             stopped_ = false;
             on_signal();
-            return stopped_;
+            return stopped_ ? Asked::yes : Asked::no;
           }};
 }
 

@@ -23,9 +23,6 @@ constexpr std::size_t kBlock = 65536;
 /// How far the command may be ahead of its reader. Not the whole disk: `yes` writes gigabytes a second.
 constexpr std::uint64_t kSpoolLimit = std::uint64_t{64} << 20U;
 
-/// Who has read nothing for so long at the end of the run will not keep it from ending.
-constexpr std::chrono::seconds kPatienceWithReader{5};
-
 sys::UniqueFd open_spool() {
   const char* tmpdir = std::getenv("TMPDIR");
   return sys::UniqueFd(
@@ -225,6 +222,7 @@ std::uint64_t PumpedStream::finish(const GiveUp& give_up, std::optional<core::Ti
   const int room = in_.valid() ? ::fcntl(in_.get(), F_GETPIPE_SZ) : 0;
   const std::uint64_t last_byte = bytes() + static_cast<std::uint64_t>(std::max(room, 0));
   auto until = core::Clock::now() + kPatienceWithReader;
+  int asker = give_up.fd;
   while (out_.valid() && !is_gone()) {
     pollfd rest{.fd = in_.get(), .events = POLLIN, .revents = 0};
     const bool more = in_.valid() && !ended_ && bytes() < last_byte && !is_full() && ::poll(&rest, 1, 0) == 1;
@@ -236,9 +234,11 @@ std::uint64_t PumpedStream::finish(const GiveUp& give_up, std::optional<core::Ti
     const auto left = std::chrono::ceil<core::Millis>(limit - core::Clock::now());
     if (left <= core::Millis::zero()) break;
     pollfd ready[2] = {{.fd = out_.get(), .events = POLLOUT, .revents = 0},
-                       {.fd = give_up.fd, .events = POLLIN, .revents = 0}};
+                       {.fd = asker, .events = POLLIN, .revents = 0}};
     if (::poll(ready, 2, static_cast<int>(left.count())) < 0 && errno != EINTR) break;
-    if (ready[1].revents != 0 && give_up.asked()) break;
+    const Asked asked = ready[1].revents != 0 ? give_up.asked() : Asked::no;
+    if (asked == Asked::yes) break;
+    if (asked == Asked::nobody_left) asker = -1;
     if (ready[0].revents != 0) drain();
     if (backlog() != before) until = core::Clock::now() + kPatienceWithReader;
   }

@@ -140,6 +140,7 @@ RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const Ru
   }
   GiveUp give_up = give_up_when_asked(plan, resources);
   give_up.until = loop.state().stop_deadline;
+  give_up.alone = !resources.guard && ::getpid() != ground.known_as;
   setting.deliver(report, give_up, resources.page != nullptr ? &resources.page->report : nullptr);
   if (resources.page != nullptr) resources.page->done.store(true);
   if (resources.guard) resources.guard->wake();

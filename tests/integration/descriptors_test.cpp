@@ -5,11 +5,15 @@
 #include <csignal>
 #include <fcntl.h>
 #include <filesystem>
+#include <optional>
+#include <poll.h>
 #include <stdexcept>
 #include <string>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -161,6 +165,65 @@ TEST(Descriptors, AReportThatNobodyReadsDoesNotOutlastTheStopTimeout) {
     }
     EXPECT_EQ(reapctl.wait().code(), by_limit ? 124 : 130);
   }
+}
+
+/// All that comes until the last writer is gone; what has come if that takes too long.
+std::string read_to_end(int fd) {
+  std::string text;
+  char block[4096];
+  for (pollfd ready{.fd = fd, .events = POLLIN, .revents = 0}; ::poll(&ready, 1, 30000) == 1;) {
+    const ssize_t count = ::read(fd, block, sizeof block);
+    if (count <= 0) return text;
+    text.append(block, static_cast<std::size_t>(count));
+  }
+  ADD_FAILURE() << "somebody holds it open";
+  return text;
+}
+
+/// A report that does not fit into its pipe, and its guard has been killed.
+class ReportOfAnOrphan : public testing::Test {
+ protected:
+  void start(const std::string& script) {
+    ::fcntl(report_.writer, F_SETPIPE_SZ, 4096);
+    Launch launch{.args = {"run", "--report", "stdout", "--", "sh", "-c", script, "sh", std::string(20000, 'x')},
+                  .stdout_fd = report_.writer,
+                  .stderr_fd = messages_.writer,
+                  .leaves_processes = true};  // the supervisor, until it is reaped
+    reapctl_.emplace(std::move(launch));
+    report_.close_writer();
+    messages_.close_writer();
+    pollfd begun{.fd = report_.reader, .events = POLLIN, .revents = 0};
+    ASSERT_EQ(::poll(&begun, 1, 30000), 1) << "the first of it, or a word of the command";
+    const std::vector<pid_t> children = children_of(reapctl_->pid());
+    ASSERT_EQ(children.size(), 1U);
+    supervisor_ = children.front();
+    reapctl_->send(SIGKILL);
+  }
+
+  void expect_the_end() {
+    EXPECT_EQ(reapctl_->wait().killed_by(), SIGKILL);
+    EXPECT_EQ(::waitpid(supervisor_, nullptr, 0), supervisor_);
+  }
+
+  Pipe report_;
+  Pipe messages_;
+  std::optional<Reapctl> reapctl_;
+  pid_t supervisor_ = -1;
+};
+
+TEST_F(ReportOfAnOrphan, ComesInOnePlaceHoweverSlowlyItIsRead) {
+  start("exit 3");
+  const std::string text = read_to_end(report_.reader);
+  EXPECT_EQ(read_to_end(messages_.reader), "");
+  EXPECT_THAT(text, testing::EndsWith("}\n"));
+  EXPECT_GT(text.size(), 20000U);
+  expect_the_end();
+}
+
+TEST_F(ReportOfAnOrphan, DoesNotWaitForEverForWhoNeverReads) {
+  start("echo here; exec sleep 100000");
+  EXPECT_THAT(read_to_end(messages_.reader), testing::HasSubstr("so the report is here"));
+  expect_the_end();
 }
 
 TEST(Descriptors, TooFewLeaveNothingThatIsNotSaid) {

@@ -67,7 +67,7 @@ class OutputTest : public ::testing::Test {
   /// A request that has come already.
   static GiveUp asked_on(Pipe& request) {
     request.writer.reset();
-    return {.fd = request.reader.get(), .asked = [] { return true; }};
+    return {.fd = request.reader.get(), .asked = [] { return Asked::yes; }};
   }
 
   TempDir directory_;
@@ -231,7 +231,7 @@ TEST_F(ReportOutputTest, AReaderThatDoesNotReadIsGivenUpWhenAsked) {
   const GiveUp give_up{.fd = news.reader.get(), .asked = [&] {
                          char byte = 0;
                          if (::read(news.reader.get(), &byte, 1) == 1) read += byte;
-                         return byte == '!';
+                         return byte == '!' ? Asked::yes : Asked::no;
                        }};
   const auto written = send(output, "{}", give_up);
   ASSERT_FALSE(written);
