@@ -8,9 +8,11 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
+#include <poll.h>
 #include <string>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -211,6 +213,26 @@ TEST(Tail, AReaderWhoNeverReadsDoesNotHoldUpTheExitForLong) {
   EXPECT_LT(std::chrono::steady_clock::now() - asked_again, std::chrono::seconds(4)) << "not the five of the patience";
   EXPECT_EQ(outcome.report["result"], "stopped");
   EXPECT_THAT(outcome.report["warnings"].dump(), HasSubstr("nobody read them"));
+}
+
+TEST(Tail, AReaderWhoReadsGetsAllAlsoWithoutTheGuard) {
+  Ends out;
+  Launch launch = run_of({"--tail", "8"}, {"seq", "1", "100000"});
+  launch.stdout_fd = out.writer;
+  launch.leaves_processes = true;  // the supervisor, until it is reaped
+  Reapctl reapctl(std::move(launch));
+  out.close_writer();
+  pid_t supervisor = -1;
+  pollfd begun{.fd = out.reader, .events = POLLIN, .revents = 0};
+  EXPECT_TRUE(await([&] {
+    const auto children = children_of(reapctl.pid());
+    if (children.size() == 1) supervisor = children.front();
+    return supervisor > 0 && ::poll(&begun, 1, 0) == 1 && children_of(supervisor).empty();
+  })) << "the command has ended, more than the pipe holds behind it";
+  reapctl.send(SIGKILL);
+  EXPECT_EQ(out.drain(), numbers(100000));
+  EXPECT_EQ(reapctl.wait().killed_by(), SIGKILL);
+  EXPECT_EQ(::waitpid(supervisor, nullptr, 0), supervisor);
 }
 
 TEST(Tail, AReaderWhoNeverReadsLosesTheRestInTheEnd) {
