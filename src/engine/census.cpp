@@ -74,7 +74,8 @@ EnvironmentLook look_into(const proc::ProcFs& proc, core::ProcessFacts& process,
   const pid_t pid = process.stat.id.pid;
   const auto text = proc.environment(pid);
   if (!text) {
-    if (proc::is_gone(text.error())) return {};
+    // Where there are processes without end, one of them is on its way out at any time, closed to its own user.
+    if (proc::is_gone(text.error()) || (proc::is_forbidden(text.error()) && proc.is_ending(process.stat.id))) return {};
     process.environ_readable = false;
     return {.in_exec = false, .failure = proc::is_forbidden(text.error()) ? std::string() : text.error().message()};
   }

@@ -141,7 +141,10 @@ sys::Result<RemovalJob> RemovalJob::start(RemovalOrder order) {
 void RemovalJob::remove_paths(State& state) {
   for (const std::string& path : state.order.paths) {
     // Nobody of this run is alive: who has bound it is the one who came after.
-    if (sys::is_bound_socket(AT_FDCWD, path.c_str())) {
+    const bool in_use = sys::is_bound_socket(AT_FDCWD, path.c_str());
+    // Of whoever was left behind the descriptors are closed, and then no socket looks used.
+    if (state.progress.stopping()) return;
+    if (in_use) {
       state.progress.add_remark(path + " is a socket in use: left alone");
     } else if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
       state.progress.add_remark("cannot " + sys::last_error("unlink", path).message());

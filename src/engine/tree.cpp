@@ -340,7 +340,8 @@ std::vector<core::ProcessStat> Tree::killed_of_told() const {
     auto process = proc_.stat(id.pid);
     if (!process || process->id != id) continue;
     const auto ended = sys::peek_ended(id.pid);
-    if (is_alive(*process) || (ended && ended->info.si_status == SIGKILL)) alive.push_back(process.take());
+    const bool killed = ended && ended->info.si_code == CLD_KILLED && ended->info.si_status == SIGKILL;
+    if (is_alive(*process) || killed) alive.push_back(process.take());
   }
   return alive;
 }

@@ -118,6 +118,18 @@ bool is_in_exec(std::string_view stat) {
   return fields.ok() && env_end == 0 && (flags & kHasNoMemory) == 0;
 }
 
+bool is_ending(std::string_view stat) {
+  constexpr std::uint64_t kExiting = 0x00000004;
+  const std::size_t close = stat.rfind(')');
+  if (close == std::string_view::npos) return false;
+  std::uint64_t flags = 0;
+  int threads = 0;
+  Fields fields(stat.substr(close + 1));
+  fields.skip(6).number(flags);     // state ppid pgrp session tty_nr tpgid
+  fields.skip(10).number(threads);  // minflt to nice
+  return fields.ok() && (flags & kExiting) != 0 && threads <= 1;
+}
+
 std::optional<SignalMasks> parse_signal_masks(std::string_view status) {
   const auto blocked = mask_after(status, "\nSigBlk:\t");
   const auto ignored = mask_after(status, "\nSigIgn:\t");

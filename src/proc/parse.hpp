@@ -30,6 +30,10 @@ struct SignalMasks {
 /// so that its `environ` is empty. Source: proc_pid_stat(5), flags and env_end; PF_KTHREAD and PF_EXITING of sched.h.
 [[nodiscard]] bool is_in_exec(std::string_view stat);
 
+/// Whether that line is of a process that has ended, or is on its way out: it forks nobody any more, and gives up its
+/// memory. Not if only its first thread is. Source: proc_pid_stat(5), flags and num_threads; PF_EXITING of sched.h.
+[[nodiscard]] bool is_ending(std::string_view stat);
+
 /// SigBlk, SigIgn and SigCgt of /proc/PID/status; nullopt when one is missing.
 [[nodiscard]] std::optional<SignalMasks> parse_signal_masks(std::string_view status);
 

@@ -260,6 +260,13 @@ bool ProcFs::is_in_exec(pid_t pid) const {
   return text && proc::is_in_exec(*text);
 }
 
+bool ProcFs::is_ending(const core::ProcessId& id) const {
+  const auto text = read(of_pid(id.pid, "stat"));
+  if (!text) return is_gone(text.error());
+  const auto stat = parse_stat(*text);
+  return stat && (stat->id != id || proc::is_ending(*text));
+}
+
 sys::Result<std::string> ProcFs::read(std::string_view path) const {
   return read_to_end(path, false);
 }

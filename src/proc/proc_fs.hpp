@@ -116,7 +116,8 @@ class ProcFs {
   [[nodiscard]] std::string wchan(pid_t pid) const;
 
   /// The environment of a process, entries that end in NUL each. Empty for kernel threads and in the middle of an exec.
-  /// Errors: ESRCH for a zombie, EACCES for whom we may not look into.
+  /// Errors: ESRCH for a zombie, EACCES for whom we may not look into, and to all but root (seen with Linux 6.18) for
+  /// whoever has given up its memory on its way out.
   [[nodiscard]] sys::Result<std::string> environment(pid_t pid) const;
 
   /// `assignment` is "NAME=value", and has to match a whole entry. Between fork and exec a process shows its parent's
@@ -125,6 +126,9 @@ class ProcFs {
 
   /// See proc::is_in_exec; false for a process that is gone.
   [[nodiscard]] bool is_in_exec(pid_t pid) const;
+
+  /// See proc::is_ending; true for a process that is gone.
+  [[nodiscard]] bool is_ending(const core::ProcessId& id) const;
 
   /// A file to its end, or its first kTextLimit bytes. (Many files of /proc give at most 4 KiB a read.)
   [[nodiscard]] sys::Result<std::string> read(std::string_view path) const;

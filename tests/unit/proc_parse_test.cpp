@@ -44,6 +44,17 @@ TEST(ParseStat, AnEnvironmentThatIsNotThereYetIsTheMiddleOfAnExec) {
   EXPECT_FALSE(is_in_exec(""));
 }
 
+TEST(ParseStat, KnowsWhoIsEnding) {
+  const auto line = [](const std::string& flags, const std::string& threads) {
+    return "4433 (a) b) R 1 2 3 0 -1 " + flags + " 1 0 0 0 2 3 0 0 20 0 " + threads + " 0 77 0 0\n";
+  };
+  EXPECT_FALSE(is_ending(line("4194560", "1")));
+  EXPECT_TRUE(is_ending(line("4194564", "1")));
+  EXPECT_FALSE(is_ending(line("4194564", "2"))) << "only its first thread";
+  EXPECT_FALSE(is_ending("4433 (a) R 1 2 3 0 -1 4194564 1 0\n"));
+  EXPECT_FALSE(is_ending(""));
+}
+
 TEST(ParseStat, EndsTheCommAtTheLastParenthesis) {
   for (const std::string_view comm : {"a) R 1 1 1 (x", "a\nb", ")", "(", "", " ", "a) S 1", "\xff\xfe"}) {
     const auto stat = parse_stat(testing::stat_line({.pid = 12, .ppid = 7, .comm = comm}));
