@@ -15,11 +15,6 @@
 namespace reapctl::engine {
 namespace {
 
-/// Whoever reads the command line of a process that is forking waits until that one has had its turn (its mmap_lock,
-/// fs/proc/base.c): in a storm a tenth of a second for each. When describing has taken so long, and somebody was waited
-/// for, the rest are described by what is known of them. A slow machine alone is no reason to say less.
-constexpr core::Millis kDescribingTime{50};
-
 /// How often this thread has given the processor away to wait for something, getrusage(2).
 long waits() {
   rusage usage{};
@@ -66,7 +61,7 @@ std::vector<core::ProcessDetails> Ledger::describe(std::vector<core::ProcessStat
   if (processes.size() > core::kListLimit) processes.resize(core::kListLimit);
   std::vector<core::ProcessDetails> details;
   details.reserve(processes.size());
-  const core::TimePoint until = core::Clock::now() + kDescribingTime;
+  const core::TimePoint until = core::Clock::now() + describing_time_;
   const long waits_before = waits();
   for (const core::ProcessStat& process : processes) {
     const bool briefly = core::Clock::now() >= until && waits() > waits_before;

@@ -12,11 +12,17 @@
 
 namespace reapctl::engine {
 
+/// Whoever reads the command line of a process that is forking waits until that one has had its turn (its mmap_lock,
+/// fs/proc/base.c): in a storm a tenth of a second for each. When describing has taken so long, and somebody was waited
+/// for, the rest are described by what is known of them. A slow machine alone is no reason to say less.
+inline constexpr core::Millis kDescribingTime{50};
+
 /// Keeps the books of a run for its report: who was reaped, who was left over and what became of him, which rung
 /// told how many. It looks, but it never signals.
 class Ledger {
  public:
-  Ledger(const proc::ProcFs& proc, Tree& tree) : proc_(proc), tree_(tree) {}
+  Ledger(const proc::ProcFs& proc, Tree& tree, core::Millis describing_time = kDescribingTime)
+      : proc_(proc), tree_(tree), describing_time_(describing_time) {}
 
   /// The tree as it is when a stop begins, for people who ask what hung.
   std::vector<core::ProcessDetails> snapshot();
@@ -53,6 +59,7 @@ class Ledger {
 
   const proc::ProcFs& proc_;
   Tree& tree_;
+  const core::Millis describing_time_;
   core::TreeReport report_;
   std::vector<core::ProcessDetails> snapshot_;
   std::map<pid_t, std::size_t> leftover_of_pid_;

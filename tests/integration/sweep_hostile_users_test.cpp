@@ -19,6 +19,15 @@ std::string serve_nothing() {
   return "serve_nothing() { " + misbehave_path() + " serve-nothing=\"$1\" exit=0 || exit 98; }\n";
 }
 
+/// A run of nobody's, both of whose reapctl are dead, with its work directory where nobody answers any more.
+std::string orphan_in_a_dead_place() {
+  return serve_nothing() + R"sh(
+    rmdir /run/base; mkdir -m 700 /run/base; chown 65534 /run/base
+    orphan_of_nobody sleep 1000
+    serve_nothing /run/base
+  )sh";
+}
+
 #define REQUIRE_FUSE() \
   if (!fs::exists("/dev/fuse")) GTEST_SKIP() << "no /dev/fuse"
 
@@ -42,10 +51,7 @@ TEST(SweepForHostileUsers, WhatIsMountedInARegistryIsNotTouched) {
 TEST(SweepForHostileUsers, AChildThatNotEvenAKillEndsIsLeftBehind) {
   REQUIRE_ROOT_AND_NAMESPACES();
   REQUIRE_FUSE();
-  const Outcome outcome = in_users_namespaces(serve_nothing() + R"sh(
-    rmdir /run/base; mkdir -m 700 /run/base; chown 65534 /run/base
-    orphan_of_nobody sleep 1000
-    serve_nothing /run/base
+  const Outcome outcome = in_users_namespaces(orphan_in_a_dead_place() + R"sh(
     "$reapctl" sweep -n --all-users --stop-timeout 0; echo "code $?"
   )sh");
   EXPECT_THAT(outcome.out, HasSubstr("hangs, and cannot even be killed")) << outcome.err;
@@ -55,10 +61,7 @@ TEST(SweepForHostileUsers, AChildThatNotEvenAKillEndsIsLeftBehind) {
 TEST(SweepForHostileUsers, AFileSystemThatDoesNotAnswerHoldsUpNobody) {
   REQUIRE_ROOT_AND_NAMESPACES();
   REQUIRE_FUSE();
-  const Outcome outcome = in_users_namespaces(serve_nothing() + R"sh(
-    rmdir /run/base; mkdir -m 700 /run/base; chown 65534 /run/base
-    orphan_of_nobody sleep 1000
-    serve_nothing /run/base
+  const Outcome outcome = in_users_namespaces(orphan_in_a_dead_place() + R"sh(
     as_nobody "$reapctl" sweep --stop-timeout 0; echo "code $?"
     alive $main || echo "dead"
   )sh");

@@ -1,9 +1,9 @@
 #include "engine/ledger.hpp"
 
 #include "support/fake_proc.hpp"
+#include "support/process.hpp"
 #include "sys/unique_fd.hpp"
 
-#include <chrono>
 #include <fcntl.h>
 #include <filesystem>
 #include <string>
@@ -41,21 +41,21 @@ TEST(Ledger, DescribesEverybodyOfASnapshot) {
   EXPECT_THAT(snapshot[1].argv, ElementsAre("child9000002"));
 }
 
-/// A process that forks lets whoever reads its command line wait, here for longer than all may take.
+/// A process that forks lets whoever reads its command line wait, here for longer than all may take: no time at all.
 TEST(Ledger, DescribesNobodyElseCloselyOnceItWasKeptWaiting) {
   const FakeProc fake{{"thread-self/children", "9000001 9000002 "}};
   for (const pid_t pid : {9000001, 9000002}) put_child(fake, pid);
   const std::string forking = fake.root() + "/9000001/cmdline";
   std::filesystem::remove(forking);
   ASSERT_EQ(::mkfifo(forking.c_str(), 0600), 0);
-  std::thread lock([&forking] {
+  std::thread lock([&forking, reader = ::getpid()] {
     const sys::UniqueFd writer(::open(forking.c_str(), O_WRONLY | O_CLOEXEC));  // when somebody has come to read
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    EXPECT_TRUE(test::await([reader] { return test::read_stat(reader).value().state == 'S'; }));
     (void)!::write(writer.get(), "forking", 7);
   });
   const proc::ProcFs proc(fake.root());
   Tree tree(proc, kCookie);
-  Ledger ledger(proc, tree);
+  Ledger ledger(proc, tree, core::Millis(0));
   const auto snapshot = ledger.snapshot();
   lock.join();
   ASSERT_EQ(snapshot.size(), 2U);
