@@ -34,7 +34,7 @@ bool is_lock_name(std::string_view name) {
 
 FormerMove about_former_holder(const RunRecord& record, Verdict verdict) {
   switch (verdict) {
-    case Verdict::cleaning:  // another sweep is at it, or a command is about to begin: sweep waits for either
+    case Verdict::cleaning:  // another sweep is at it, a command is about to begin, or it is dying: sweep waits
     case Verdict::orphaned:
     case Verdict::released:
     case Verdict::gone: return FormerMove::finish;

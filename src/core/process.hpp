@@ -28,6 +28,7 @@ struct ProcessStat {
   std::int64_t cpu_ticks = 0;  ///< utime + stime
   int threads = 0;
   std::int64_t rss_pages = 0;
+  bool doomed = false;  ///< SIGKILL has reached it or it is on its way out: no program runs in it any more
   /// Where its environment lies, which exec(2) chooses anew, at random. Both 0 when we may not know, and then we may
   /// not read it either (PTRACE_MODE_READ, proc_pid_stat(5)), and for kernel threads.
   std::uint64_t environment_begin = 0;

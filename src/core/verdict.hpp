@@ -14,13 +14,13 @@ struct RunObservation {
   bool same_boot = false;
   bool same_pid_namespace = false;
   LockState lock = LockState::missing;
-  bool guard_alive = false;       ///< the recorded identity, and no zombie
+  bool guard_alive = false;       ///< the recorded identity, and neither a zombie nor doomed (core::ProcessStat)
   bool supervisor_alive = false;  ///< likewise
 };
 
 enum class Verdict {
   active,    ///< one of its reapctl processes is alive and holds the lock
-  cleaning,  ///< both are dead and somebody holds the lock: a sweep, or a command about to begin
+  cleaning,  ///< both are dead and somebody holds the lock: a sweep, a command about to begin, or still they
   orphaned,  ///< both are dead: what is left of it is to be swept
   released,  ///< both are dead, and it was told to leave its descendants alone
   gone,      ///< of an earlier boot: no process of it can be alive

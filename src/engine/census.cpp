@@ -132,7 +132,7 @@ ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks, E
 
 void leave_out_ended(ProcessCensus& census, const std::vector<core::OwningRun>& runs) {
   std::erase_if(census.processes, [&runs](const core::ProcessFacts& process) {
-    if (process.stat.state != 'Z') return false;
+    if (process.stat.state != 'Z' && !process.stat.doomed) return false;
     return std::any_of(runs.begin(), runs.end(), [&](const core::OwningRun& run) {
       return process.stat.id == run.record.supervisor || process.stat.id == run.record.guard;
     });

@@ -101,8 +101,11 @@ void Registration::take_over(const std::optional<core::MainOnRecord>& main) {
 }
 
 MainNote Registration::main_note() const {
-  return {
-      .fd = record_file_.get(), .offset = encoded_.main_offset, .size = encoded_.main_size, .fill = codec_.fill_main};
+  return {.fd = record_file_.get(),
+          .lock_fd = lock_.get(),
+          .offset = encoded_.main_offset,
+          .size = encoded_.main_size,
+          .fill = codec_.fill_main};
 }
 
 void Registration::running(const std::optional<core::MainOnRecord>& main, core::Origin origin) {

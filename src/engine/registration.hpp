@@ -19,7 +19,8 @@ namespace reapctl::engine {
 
 /// What the new process needs to put itself on record before it becomes the command: fact "on record before it runs".
 struct MainNote {
-  int fd = -1;  ///< the record, open for writing; -1: there is none
+  int fd = -1;       ///< the record, open for writing; -1: there is none
+  int lock_fd = -1;  ///< the lock of the run, of which it has a copy
   std::size_t offset = 0;
   std::size_t size = 0;
   void (*fill)(std::span<char> slot, const core::MainOnRecord& main) = nullptr;
@@ -30,7 +31,7 @@ struct MainNote {
 ///
 /// Order of a start, so that killing reapctl at any point leaves nothing that no record leads to: directory, lock,
 /// record with the paths of cgroup and work directory; the two; record with their identities; the new process, which
-/// holds the lock too until its exec, writes down who it is; exec. From there on its identity is on record.
+/// holds the lock too until then, writes down who it is; exec. From there on its identity is on record.
 class Registration {
  public:
   Registration(RegistryPlaces places, const core::RecordCodec& codec, std::vector<std::string>& warnings)

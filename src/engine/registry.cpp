@@ -309,10 +309,11 @@ bool is_running(const proc::ProcFs& proc, const core::ProcessId& id) {
 
 namespace {
 
-/// Of a reapctl: with its first thread it has ended, though another hang in the kernel, over a deletion.
+/// Of a reapctl: with its first thread it has ended, though another hang in the kernel, over a deletion. And so it has
+/// with SIGKILL: it will do nothing more, only its descriptors may still be open.
 bool is_at_work(const proc::ProcFs& proc, const core::ProcessId& id) {
   const auto process = proc.stat(id.pid);
-  return process && process->id == id && process->state != 'Z' && process->state != 'X';
+  return process && process->id == id && process->state != 'Z' && process->state != 'X' && !process->doomed;
 }
 
 }  // namespace

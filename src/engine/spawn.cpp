@@ -121,8 +121,9 @@ std::uint64_t own_start_ticks() {
   return ticks;
 }
 
-/// The new process puts itself on record. Until its exec it holds the lock of the run as well, so that a sweep which
-/// finds the lock free finds the identity of the command on record.
+/// The new process puts itself on record. Until then it holds the lock of the run as well, so that a sweep which finds
+/// the lock free finds the identity of the command on record. And not until the exec: that of a program on a file
+/// server which does not answer never ends, and once both reapctl are dead a sweep would wait for it in vain.
 void write_down(ChildPlan& plan) {
   const MainNote& note = plan.request->note;
   if (note.fd < 0) return;
@@ -133,6 +134,7 @@ void write_down(ChildPlan& plan) {
   note.fill(std::span(slot.data(), note.size), self);
   if (::pwrite(note.fd, slot.data(), note.size, static_cast<off_t>(note.offset)) == static_cast<ssize_t>(note.size)) {
     plan.on_record = self;
+    (void)::close(note.lock_fd);  // our copy; a table of descriptors is not among what we borrow
   }
 }
 

@@ -20,6 +20,10 @@ namespace {
 /// Between two tries for a lock that somebody else holds.
 constexpr int kLockIntervalMs = 20;
 
+/// Nobody says whose the lock of an entry without a record is. In this time a start has put its run on record, or an
+/// end has taken the lock away. For all such entries together, whoever made them.
+constexpr std::chrono::seconds kLongestEmpty{1};
+
 core::Millis age_of(const core::RunRecord& record, core::Verdict verdict) {
   if (verdict == core::Verdict::gone) {  // another boot had another clock
     return std::chrono::duration_cast<core::Millis>(std::chrono::system_clock::now() - record.started_at);
@@ -63,6 +67,7 @@ std::string name_of_user(uid_t uid) {
 }
 
 std::vector<SweepTarget> TargetChoice::choose() {
+  empty_until_ = core::Clock::now() + kLongestEmpty;
   report_.runs_examined = static_cast<int>(cases_.cases.size());
   if (plan_.include_active && !plan_.dry_run) stop_active();
   for (std::size_t i = 0; i < cases_.cases.size(); ++i) choose_one(i);
@@ -136,7 +141,7 @@ void TargetChoice::choose_one(std::size_t index) {
   if (!is_wanted(run)) return;
   switch (run.verdict) {
     case core::Verdict::active:
-      if (!run.record()) return;  // about to begin
+      if (!run.record()) break;  // about to begin, or just ended
       if (plan_.include_active && contains_us(run)) {
         skip(run, "active, and this sweep runs inside of it");
       } else if (!plan_.include_active) {
@@ -174,6 +179,7 @@ void TargetChoice::choose_one(std::size_t index) {
     case core::Verdict::released:
     case core::Verdict::gone: break;
   }
+  if (plan_.dry_run && run.entry.empty) return;
   if (!plan_.dry_run && targets_.size() >= most_targets()) {
     skip(run, "no descriptors are left for it (ulimit -n): sweep again");
     report_.incomplete = true;
@@ -183,7 +189,6 @@ void TargetChoice::choose_one(std::size_t index) {
   if (run.entry.empty) {
     // A start that was cut short before anything was on record: nothing was started, only the directory is there. It
     // goes at once, for the same directory may just be wanted by its start, which tries again.
-    if (plan_.dry_run) return;
     const auto removed = remove_entry(cases_.registries[run.registry], run.entry.run_id, run.directory.get());
     if (removed) {
       report_.removed.push_back({.kind = "record", .path = run.entry.path, .run_id = run.entry.run_id});
@@ -197,7 +202,8 @@ void TargetChoice::choose_one(std::size_t index) {
   targets_.push_back({.index = index});
 }
 
-/// Takes the lock of a run. Whoever holds it is about to finish: another sweep, or a command about to begin.
+/// Takes the lock of a run. Whoever holds it is about to finish: another sweep, a command about to begin, or a reapctl
+/// on its way out.
 bool TargetChoice::claim_or_wait(RunCase& run) {
   for (;;) {
     switch (claim(proc_, cases_, run, codec_)) {
@@ -217,7 +223,8 @@ bool TargetChoice::claim_or_wait(RunCase& run) {
         return false;
       case Claim::busy: break;
     }
-    if (!refresh(proc_, cases_, run, codec_) || run.verdict == core::Verdict::active) return false;
+    if (!refresh(proc_, cases_, run, codec_)) return false;
+    if (run.verdict == core::Verdict::active && (run.record() || core::Clock::now() >= empty_until_)) return false;
     if (core::Clock::now() >= deadline_) {
       skip(run, "somebody has been cleaning up after it all the time");
       report_.incomplete = true;

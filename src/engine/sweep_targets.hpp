@@ -46,6 +46,7 @@ class TargetChoice {
   RunCases& cases_;
   core::SweepReport& report_;
   core::TimePoint deadline_;
+  core::TimePoint empty_until_;  ///< so long one waits for those without a record
   std::vector<SweepTarget> targets_;
 };
 

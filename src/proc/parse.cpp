@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <charconv>
+#include <csignal>
 #include <cstddef>
 #include <limits>
 #include <system_error>
 
 namespace reapctl::proc {
 namespace {
+
+constexpr std::uint64_t kExiting = 0x00000004;  // PF_EXITING of sched.h
 
 /// Hands out the fields that follow one another, each preceded by one space.
 class Fields {
@@ -84,18 +87,22 @@ std::optional<core::ProcessStat> parse_stat(std::string_view text) {
   if (error != std::errc{} || pid_end != text.data() + open) return std::nullopt;
   stat.comm = text.substr(open + 2, close - open - 2);
 
+  std::uint64_t flags = 0;
+  std::uint64_t pending = 0;
   std::int64_t utime = 0;
   std::int64_t stime = 0;
   Fields fields(text.substr(close + 1));
   fields.letter(stat.state).number(stat.ppid).number(stat.pgid).number(stat.sid).number(stat.tty_nr);
-  fields.number(stat.tpgid);
-  fields.skip(5).number(utime).number(stime);  // flags minflt cminflt majflt cmajflt
+  fields.number(stat.tpgid).number(flags);
+  fields.skip(4).number(utime).number(stime);  // minflt cminflt majflt cmajflt
   fields.skip(4).number(stat.threads);         // cutime cstime priority nice
   fields.skip(1).number(stat.id.start_ticks);  // itrealvalue
   fields.skip(1).number(stat.rss_pages);       // vsize
   if (!fields.ok()) return std::nullopt;
   if (__builtin_add_overflow(utime, stime, &stat.cpu_ticks)) return std::nullopt;
-  fields.skip(25);  // rsslim … start_brk arg_start arg_end
+  fields.skip(6).number(pending);  // rsslim startcode endcode startstack kstkesp kstkeip
+  stat.doomed = (flags & kExiting) != 0 || (pending >> (SIGKILL - 1) & 1U) != 0;
+  fields.skip(18);  // blocked … arg_start arg_end
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
   // Since Linux 3.5; a line without them is complete all the same.
@@ -119,7 +126,6 @@ bool is_in_exec(std::string_view stat) {
 }
 
 bool is_ending(std::string_view stat) {
-  constexpr std::uint64_t kExiting = 0x00000004;
   const std::size_t close = stat.rfind(')');
   if (close == std::string_view::npos) return false;
   std::uint64_t flags = 0;

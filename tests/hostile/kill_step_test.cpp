@@ -76,23 +76,11 @@ class KillStep : public testing::TestWithParam<Victim> {
   }
 
   void sweep() const {
-    // Who was killed may still be dying, and is alive.
-    EXPECT_TRUE(await([] { return only_victims_of_sweep(); }));
     EXPECT_EQ(
         run({.args = {"sweep", "--ladder", "KILL"}, .env = {{"REAPCTL_REGISTRY", registry_}}, .leaves_processes = true})
             .code(),
         0);
     EXPECT_TRUE(await([] { return nobody_left(); })) << describe_tree(::getpid());
-  }
-
-  /// No reapctl is left among our children.
-  static bool only_victims_of_sweep() {
-    while (::waitpid(-1, nullptr, WNOHANG | __WALL) > 0) continue;
-    const auto children = children_of(::getpid());
-    return std::none_of(children.begin(), children.end(), [](pid_t pid) {
-      const auto stat = read_stat(pid);  // a zombie holds no lock any more
-      return stat && stat->comm == "reapctl" && stat->state != 'Z';
-    });
   }
 
   TempDir directory_;

@@ -1,8 +1,11 @@
 #include "support/process.hpp"
 #include "support/sweep_fixture.hpp"
 
+#include <csignal>
+#include <fcntl.h>
 #include <filesystem>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -35,6 +38,36 @@ TEST_F(SweepHardship, TheDirectoryInWhichAnActiveRunHasItsOwnStays) {
   (void)sweep({});
   EXPECT_TRUE(nothing_on_record());
   EXPECT_TRUE(fs::is_empty(base_));
+}
+
+/// Whose reapctl are killed in the middle of the exec, as of a program on a file server that does not answer. Here it
+/// is a lease, fcntl(2), that keeps the kernel from opening the program.
+TEST_F(SweepHardship, ACommandThatHangsInItsExecIsAnOrphanLikeAnyOther) {
+  const std::string program = directory_ / "program";
+  fs::copy_file(misbehave_path(), program);
+  const int lease = ::open(program.c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(lease, 0);
+  if (::fcntl(lease, F_SETSIG, SIGURG) != 0 || ::fcntl(lease, F_SETLEASE, F_WRLCK) != 0) {
+    ::close(lease);
+    GTEST_SKIP() << "no leases on the files of " << directory_.path();
+  }
+  Reapctl hanging(
+      {.args = {"run", "--contain", "subreaper", "--report", "none", "--workdir-base", base_, "--", program},
+       .env = environment_,
+       .leaves_processes = true});
+  EXPECT_TRUE(await([lease] { return ::fcntl(lease, F_GETLEASE) != F_WRLCK; })) << "somebody wants to open it";
+  const auto supervisors = children_of(hanging.pid());
+  ASSERT_EQ(supervisors.size(), 1U);
+  const auto mains = children_of(supervisors.front());
+  ASSERT_EQ(mains.size(), 1U);
+  const auto main = identify(mains.front());
+  orphan(hanging, main.value());
+  const auto report = sweep({"--ladder", "KILL"});
+  EXPECT_FALSE(is_alive(*main));
+  EXPECT_EQ(report["runs"].size(), 1U) << report;
+  EXPECT_TRUE(nothing_on_record());
+  EXPECT_TRUE(fs::is_empty(base_));
+  ::close(lease);
 }
 
 TEST_F(SweepHardship, WhatCannotBeReadForWantOfDescriptorsIsNotNothing) {

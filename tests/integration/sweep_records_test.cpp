@@ -3,9 +3,12 @@
 #include "support/sweep_fixture.hpp"
 
 #include <csignal>
+#include <fcntl.h>
 #include <filesystem>
 #include <string>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <utility>
 
 #include <gmock/gmock.h>
@@ -40,6 +43,29 @@ TEST_F(SweepRecords, APidThatWasGivenToSomebodyElseIsNotKilled) {
   EXPECT_EQ(report["victims"].size(), 1U);
   bystander->send(SIGTERM);
   (void)bystander->wait();
+}
+
+/// As when both reapctl were killed in the middle of taking the run off the record, and have not quite ended.
+TEST_F(SweepRecords, WhatIsLeftOfAnEndIsWaitedForUntilNobodyHoldsIt) {
+  const fs::path entry = fs::path(registry_) / "0123456789ABCDEF";
+  for (const fs::path& directory : {fs::path(registry_), entry}) {
+    fs::create_directory(directory);
+    fs::permissions(directory, fs::perms::owner_all);
+  }
+  const std::string file = entry / "lock";
+  const int lock = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  ASSERT_EQ(::fcntl(lock, F_OFD_SETLK, &whole), 0);
+  const int watch = ::inotify_init1(IN_CLOEXEC);
+  ASSERT_GE(::inotify_add_watch(watch, file.c_str(), IN_CLOSE), 0);
+  Reapctl sweep({.args = {"sweep"}, .env = environment_});
+  inotify_event event{};
+  EXPECT_GT(::read(watch, &event, sizeof event), 0) << "it has found the lock held";
+  ::close(watch);
+  ::close(lock);
+  EXPECT_EQ(sweep.wait().code(), 0);
+  EXPECT_TRUE(nothing_on_record());
 }
 
 TEST_F(SweepRecords, ARecordThatCannotBeReadIsLeftAloneAndSaid) {

@@ -55,6 +55,21 @@ TEST(ParseStat, KnowsWhoIsEnding) {
   EXPECT_FALSE(is_ending(""));
 }
 
+TEST(ParseStat, KnowsWhoIsDoomed) {
+  const auto doomed = [](const std::string& flags, const std::string& pending) {
+    const auto stat =
+        parse_stat("4433 (a) b) R 1 2 3 0 -1 " + flags +
+                   " 256 256 256 256 2 3 256 256 256 256 3 256 77 256 256 256 256 256 256 256 256 " + pending +
+                   " 256 256 256 256 256 256 256 256 0 0 0 0 0 256 256 256 256 256 256 256 0\n");
+    return stat.value().doomed;
+  };
+  EXPECT_FALSE(doomed("4194560", "0"));
+  EXPECT_FALSE(doomed("4194560", "16384")) << "SIGTERM";
+  EXPECT_TRUE(doomed("4194560", "256")) << "SIGKILL";
+  EXPECT_TRUE(doomed("4194560", "262400")) << "SIGKILL and SIGSTOP";
+  EXPECT_TRUE(doomed("4194564", "0")) << "exiting";
+}
+
 TEST(ParseStat, EndsTheCommAtTheLastParenthesis) {
   for (const std::string_view comm : {"a) R 1 1 1 (x", "a\nb", ")", "(", "", " ", "a) S 1", "\xff\xfe"}) {
     const auto stat = parse_stat(testing::stat_line({.pid = 12, .ppid = 7, .comm = comm}));
