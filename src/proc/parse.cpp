@@ -10,7 +10,9 @@
 namespace reapctl::proc {
 namespace {
 
-constexpr std::uint64_t kExiting = 0x00000004;  // PF_EXITING of sched.h
+// Of sched.h.
+constexpr std::uint64_t kExiting = 0x00000004;   // PF_EXITING
+constexpr std::uint64_t kSignaled = 0x00000400;  // PF_SIGNALED: a signal is killing it, its core may be being written
 
 /// Hands out the fields that follow one another, each preceded by one space.
 class Fields {
@@ -101,15 +103,18 @@ std::optional<core::ProcessStat> parse_stat(std::string_view text) {
   if (!fields.ok()) return std::nullopt;
   if (__builtin_add_overflow(utime, stime, &stat.cpu_ticks)) return std::nullopt;
   fields.skip(6).number(pending);  // rsslim startcode endcode startstack kstkesp kstkeip
-  stat.doomed = (flags & kExiting) != 0 || (pending >> (SIGKILL - 1) & 1U) != 0;
+  stat.doomed = (flags & (kExiting | kSignaled)) != 0 || (pending >> (SIGKILL - 1) & 1U) != 0;
   fields.skip(18);  // blocked … arg_start arg_end
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
+  std::uint64_t exit_code = 0;
   // Since Linux 3.5; a line without them is complete all the same.
   if (fields.number(begin).number(end).ok()) {
     stat.environment_begin = begin;
     stat.environment_end = end;
   }
+  // Where the kernel tells it of whoever has not ended yet, there is no instant at which it tells nothing.
+  if (fields.number(exit_code).ok() && exit_code == SIGKILL) stat.doomed = true;
   return stat;
 }
 

@@ -24,8 +24,10 @@ struct SignalMasks {
 
 /// One line of /proc/PID/stat. A comm holds any byte, `a) R 1 1 1 (x` included, and the fields after it hold only
 /// numbers, so the comm ends at the last `)`. nullopt when the line is cut short or not of this form. Doomed is who has
-/// PF_EXITING (sched.h) among his flags, or SIGKILL among the signals of his first thread, where the kernel notes it
-/// for each thread of a process (complete_signal in kernel/signal.c).
+/// PF_EXITING or PF_SIGNALED (sched.h) among his flags, or SIGKILL among the signals of his first thread, where the
+/// kernel notes it for each thread of a process (complete_signal in kernel/signal.c), and from where it is gone a
+/// moment before the flags are set (get_signal). In that moment, and all the time, his exit code is SIGKILL: of the
+/// whole process, since Linux 5.19 or so, and for whoever may read it (do_task_stat in fs/proc/array.c).
 [[nodiscard]] std::optional<core::ProcessStat> parse_stat(std::string_view text);
 
 /// Whether that line is of a process in the middle of its exec: it has an address space, and no environment in it yet,

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <fcntl.h>
 #include <functional>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <thread>
@@ -192,6 +193,19 @@ TEST_F(ProcLive, SeesIgnoredAndBlockedSignals) {
   EXPECT_TRUE(masks->ignores(SIGINT));
   EXPECT_FALSE(masks->ignores(SIGTERM));
   EXPECT_EQ(masks->blocked, std::uint64_t{1} << (SIGUSR1 - 1));
+}
+
+/// Between taking the signal and the flags of an end: there the kernel holds who is traced so.
+TEST_F(ProcLive, KnowsWhoIsDoomedAlsoBetweenTheSignalAndTheEnd) {
+  const pid_t child = start([&] { wait_for_the_end(); });
+  ASSERT_FALSE(proc_.stat(child)->doomed);
+  if (::ptrace(PTRACE_SEIZE, child, nullptr, PTRACE_O_TRACEEXIT) != 0) GTEST_SKIP() << "no ptrace";
+  (void)::kill(child, SIGKILL);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, __WALL), child);
+  ASSERT_EQ(status >> 8, SIGTRAP | (PTRACE_EVENT_EXIT << 8));
+  EXPECT_TRUE(proc_.stat(child)->doomed);
+  (void)::ptrace(PTRACE_DETACH, child, nullptr, nullptr);
 }
 
 }  // namespace

@@ -56,11 +56,11 @@ TEST(ParseStat, KnowsWhoIsEnding) {
 }
 
 TEST(ParseStat, KnowsWhoIsDoomed) {
-  const auto doomed = [](const std::string& flags, const std::string& pending) {
+  const auto doomed = [](const std::string& flags, const std::string& pending, const std::string& exit_code = "0") {
     const auto stat =
         parse_stat("4433 (a) b) R 1 2 3 0 -1 " + flags +
                    " 256 256 256 256 2 3 256 256 256 256 3 256 77 256 256 256 256 256 256 256 256 " + pending +
-                   " 256 256 256 256 256 256 256 256 0 0 0 0 0 256 256 256 256 256 256 256 0\n");
+                   " 256 256 256 256 256 256 256 256 0 0 0 0 0 256 256 256 256 256 256 256 " + exit_code + "\n");
     return stat.value().doomed;
   };
   EXPECT_FALSE(doomed("4194560", "0"));
@@ -68,6 +68,10 @@ TEST(ParseStat, KnowsWhoIsDoomed) {
   EXPECT_TRUE(doomed("4194560", "256")) << "SIGKILL";
   EXPECT_TRUE(doomed("4194560", "262400")) << "SIGKILL and SIGSTOP";
   EXPECT_TRUE(doomed("4194564", "0")) << "exiting";
+  EXPECT_TRUE(doomed("4195584", "0")) << "signaled: its core is being written";
+  EXPECT_TRUE(doomed("4194560", "0", "9")) << "the signal is taken, and no flag is set yet";
+  EXPECT_FALSE(doomed("4194560", "0", "19")) << "stopped";
+  EXPECT_FALSE(doomed("4194560", "0", "2304")) << "exit(9)";
 }
 
 TEST(ParseStat, EndsTheCommAtTheLastParenthesis) {
