@@ -130,13 +130,16 @@ ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks, E
   return census;
 }
 
-void leave_out_ended(ProcessCensus& census, const std::vector<core::OwningRun>& runs) {
-  std::erase_if(census.processes, [&runs](const core::ProcessFacts& process) {
-    if (process.stat.state != 'Z' && !process.stat.doomed) return false;
-    return std::any_of(runs.begin(), runs.end(), [&](const core::OwningRun& run) {
+void count_as_dead(ProcessCensus& census, const std::vector<core::OwningRun>& runs) {
+  for (core::ProcessFacts& process : census.processes) {
+    if (process.stat.state != 'Z' && !process.stat.doomed) continue;
+    const bool is_reapctl = std::any_of(runs.begin(), runs.end(), [&](const core::OwningRun& run) {
       return process.stat.id == run.record.supervisor || process.stat.id == run.record.guard;
     });
-  });
+    if (!is_reapctl) continue;
+    process.stat.state = 'Z';
+    process.stat.threads = 1;
+  }
 }
 
 void note_cgroups(ProcessCensus& census, const std::vector<core::OwningRun>& runs) {

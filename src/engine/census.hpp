@@ -53,9 +53,10 @@ void note_cgroups(ProcessCensus& census, const std::vector<core::OwningRun>& run
 /// Looks up the users of the processes that a record of another user's tells of: it is not believed of everybody's.
 void note_users(ProcessCensus& census, const std::vector<core::OwningRun>& runs, const proc::ProcFs& proc);
 
-/// Leaves out each reapctl of the runs that has been killed, or has ended with its first thread, though another hangs
-/// in the kernel, over a deletion: it does no more, and cannot be killed any further.
-void leave_out_ended(ProcessCensus& census, const std::vector<core::OwningRun>& runs);
+/// Takes for dead each reapctl of the runs that has been killed, or has ended with its first thread, though another
+/// hangs in the kernel, over a deletion: it does no more, and cannot be killed any further. It stays in the picture,
+/// for until it has quite ended it is the parent by whom its children are known.
+void count_as_dead(ProcessCensus& census, const std::vector<core::OwningRun>& runs);
 
 /// Notes of each process of `which` (indices) the run whose lock it holds open: nothing but the reapctl of a run does
 /// so for longer than a moment, and it tells of runs whose record is not known here.

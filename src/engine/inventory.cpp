@@ -36,7 +36,7 @@ void add_processes(const proc::ProcFs& proc, const RunCases& cases, core::RunLis
   ProcessCensus census = take_census(proc, oldest_start(owning.runs), unused);
   note_cgroups(census, owning.runs);
   note_users(census, owning.runs, proc);
-  leave_out_ended(census, owning.runs);
+  count_as_dead(census, owning.runs);
   if (!census.complete)
     list.warnings.emplace_back("the census is incomplete: processes of others are hidden (hidepid)");
   const auto owners = core::attribute(owning.runs, census.processes, {});

@@ -36,7 +36,7 @@ SweepPicture SweepObserver::look() {
   SweepPicture picture{.census = take_census(proc_, since_ticks_, environments_), .owners = {}, .selection = {}};
   note_cgroups(picture.census, owning_.runs);
   note_users(picture.census, owning_.runs, proc_);
-  leave_out_ended(picture.census, owning_.runs);
+  count_as_dead(picture.census, owning_.runs);
   picture.owners = core::attribute(owning_.runs, picture.census.processes, known_);
   core::Matches matches;
   if (plan_.match.any()) matches = match(picture.census);

@@ -1,5 +1,6 @@
 #include "engine/census.hpp"
 
+#include "core/victims.hpp"
 #include "support/fake_proc.hpp"
 
 #include <algorithm>
@@ -120,6 +121,26 @@ TEST(Census, WhoShowsNothingInTheEndIsUnknown) {
   const ProcessCensus census = take_census(proc::ProcFs(fake.root()), 0, memory);
   EXPECT_FALSE(facts_of(census, 12).environ_readable);
   EXPECT_EQ(facts_of(census, 12).uid, 8U);
+}
+
+/// Who has a cleared environment is known by his parent alone, and for as long as that is there.
+TEST(Census, AReapctlThatIsDyingIsDeadAndAParent) {
+  core::ProcessFacts reapctl{.stat = {}, .cookies = {}, .cgroups = {}, .uid = {}};
+  reapctl.stat.id = {.pid = 20, .start_ticks = 50};
+  reapctl.stat.state = 'R';
+  reapctl.stat.threads = 1;
+  reapctl.stat.doomed = true;
+  core::ProcessFacts child = reapctl;
+  child.stat.id = {.pid = 21, .start_ticks = 60};
+  child.stat.ppid = 20;
+  ProcessCensus census{.processes = {reapctl, child}, .complete = true, .failure = {}, .unsure_cgroups = {}};
+  core::OwningRun run{.record = {}, .verdict = core::Verdict::orphaned, .only_of = {}};
+  run.record.supervisor = reapctl.stat.id;
+  count_as_dead(census, {run});
+  ASSERT_EQ(census.processes.size(), 2U);
+  EXPECT_FALSE(core::is_alive(census.processes[0].stat));
+  EXPECT_TRUE(core::is_alive(census.processes[1].stat)) << "no reapctl, and to be killed like the others";
+  EXPECT_TRUE(core::attribute({run}, census.processes, {})[1]);
 }
 
 }  // namespace
