@@ -50,6 +50,19 @@ bool same_file(int fd, int directory_fd, const char* name) {
          open.st_dev == named.st_dev && open.st_ino == named.st_ino;
 }
 
+/// Neither record nor lock: a start that was cut short, or is about to make its lock, or an end that is about to take
+/// the directory away. None of them is disturbed, for a directory goes only while it is empty, and a start makes it
+/// anew.
+Claim remove_bare(const Registry& registry, RunCase& run) {
+  if (::unlinkat(registry.fd(), run.entry.run_id.c_str(), AT_REMOVEDIR) == 0) return Claim::bare;
+  if (errno == ENOENT) return Claim::gone;
+  const auto error = sys::last_error("remove", run.entry.path);
+  struct stat status {};
+  const std::string lock = run.entry.run_id + "/" + kLockFile;
+  const bool just_made = ::fstatat(registry.fd(), lock.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0;
+  return just_made ? Claim::busy : failed(run, error);
+}
+
 }  // namespace
 
 RunCases::Owning RunCases::owning() const {
@@ -110,9 +123,8 @@ Claim claim(const proc::ProcFs& proc, const RunCases& cases, RunCase& run, const
   const Registry& registry = cases.registries[run.registry];
   auto directory = open_run_directory(registry, run.entry.run_id);
   if (!directory) return directory.error().code == ENOENT ? Claim::gone : failed(run, directory.error());
-  // A start that was cut short may not have come to make it. A registry is private: nobody else puts a file there.
-  const int create = run.entry.empty ? O_CREAT : 0;
-  sys::UniqueFd lock(::openat(directory->get(), kLockFile, O_RDWR | O_NOFOLLOW | O_CLOEXEC | create, 0600));
+  sys::UniqueFd lock(::openat(directory->get(), kLockFile, O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+  if (!lock.valid() && errno == ENOENT && run.entry.empty) return remove_bare(registry, run);
   if (!lock.valid() && errno == EROFS) {
     // Nobody can begin a run there, and of two sweeps the second finds nobody left to kill: to look is enough.
     lock.reset(::openat(directory->get(), kLockFile, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));

@@ -52,6 +52,7 @@ enum class Claim {
   taken,  ///< the lock is ours, and the record is as it was read under it
   busy,   ///< somebody else holds it
   gone,   ///< there is no such run any more
+  bare,   ///< there was nothing but an empty directory, which is removed
   failed,
 };
 

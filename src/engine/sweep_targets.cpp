@@ -20,9 +20,9 @@ namespace {
 /// Between two tries for a lock that somebody else holds.
 constexpr int kLockIntervalMs = 20;
 
-/// Nobody says whose the lock of an entry without a record is. In this time a start has put its run on record, or an
-/// end has taken the lock away. For all such entries together, whoever made them.
-constexpr std::chrono::seconds kLongestEmpty{1};
+/// Nobody says whose the lock of an entry without a record is. In this time a start has put its run on record, an end
+/// has taken the lock away, and a guard that has let go of the lock has ended. For all such entries together.
+constexpr std::chrono::seconds kLongestUnclear{1};
 
 core::Millis age_of(const core::RunRecord& record, core::Verdict verdict) {
   if (verdict == core::Verdict::gone) {  // another boot had another clock
@@ -67,7 +67,7 @@ std::string name_of_user(uid_t uid) {
 }
 
 std::vector<SweepTarget> TargetChoice::choose() {
-  empty_until_ = core::Clock::now() + kLongestEmpty;
+  unclear_until_ = core::Clock::now() + kLongestUnclear;
   report_.runs_examined = static_cast<int>(cases_.cases.size());
   if (plan_.include_active && !plan_.dry_run) stop_active();
   for (std::size_t i = 0; i < cases_.cases.size(); ++i) choose_one(i);
@@ -134,8 +134,22 @@ void TargetChoice::skip(const RunCase& run, std::string reason) {
                              .reason = std::move(reason)});
 }
 
+/// A run that stays on record, as a released one: its supervisor has ended, and its guard has let go of the lock and
+/// ends a moment later. False when nothing is left of it on record.
+bool TargetChoice::await_last_step(RunCase& run) {
+  const auto contradicts_itself = [&run] {
+    return run.verdict == core::Verdict::unknown && run.record() && run.entry.lock == core::LockState::free;
+  };
+  while (contradicts_itself() && core::Clock::now() < unclear_until_) {
+    (void)::poll(nullptr, 0, kLockIntervalMs);
+    if (!refresh(proc_, cases_, run, codec_)) return false;
+  }
+  return true;
+}
+
 void TargetChoice::choose_one(std::size_t index) {
   RunCase& run = cases_.cases[index];
+  if (is_wanted(run) && !await_last_step(run)) return;
   if (run.verdict == core::Verdict::active) ++report_.runs_active;
   if (run.verdict == core::Verdict::orphaned) ++report_.runs_orphaned;
   if (!is_wanted(run)) return;
@@ -208,6 +222,9 @@ bool TargetChoice::claim_or_wait(RunCase& run) {
   for (;;) {
     switch (claim(proc_, cases_, run, codec_)) {
       case Claim::gone: return false;
+      case Claim::bare:
+        report_.removed.push_back({.kind = "record", .path = run.entry.path, .run_id = run.entry.run_id});
+        return false;
       case Claim::failed:
         skip(run, "cannot " + run.obstacle);
         report_.incomplete = true;
@@ -224,7 +241,7 @@ bool TargetChoice::claim_or_wait(RunCase& run) {
       case Claim::busy: break;
     }
     if (!refresh(proc_, cases_, run, codec_)) return false;
-    if (run.verdict == core::Verdict::active && (run.record() || core::Clock::now() >= empty_until_)) return false;
+    if (run.verdict == core::Verdict::active && (run.record() || core::Clock::now() >= unclear_until_)) return false;
     if (core::Clock::now() >= deadline_) {
       skip(run, "somebody has been cleaning up after it all the time");
       report_.incomplete = true;

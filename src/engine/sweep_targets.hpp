@@ -37,6 +37,7 @@ class TargetChoice {
   [[nodiscard]] bool is_named(const RunCase& run) const;
   [[nodiscard]] bool contains_us(const RunCase& run) const;
   void stop_active();
+  [[nodiscard]] bool await_last_step(RunCase& run);
   bool claim_or_wait(RunCase& run);
   void skip(const RunCase& run, std::string reason);
 
@@ -46,7 +47,7 @@ class TargetChoice {
   RunCases& cases_;
   core::SweepReport& report_;
   core::TimePoint deadline_;
-  core::TimePoint empty_until_;  ///< so long one waits for those without a record
+  core::TimePoint unclear_until_;  ///< so long one waits for those of which one cannot tell what they are
   std::vector<SweepTarget> targets_;
 };
 

@@ -1,5 +1,6 @@
 #include "support/process.hpp"
 #include "support/reapctl.hpp"
+#include "support/strace.hpp"
 #include "support/sweep_fixture.hpp"
 
 #include <csignal>
@@ -66,6 +67,31 @@ TEST_F(SweepRecords, WhatIsLeftOfAnEndIsWaitedForUntilNobodyHoldsIt) {
   ::close(lock);
   EXPECT_EQ(sweep.wait().code(), 0);
   EXPECT_TRUE(nothing_on_record());
+}
+
+TEST_F(SweepRecords, AGuardThatHasLetGoOfTheLockIsWaitedFor) {
+  REQUIRE_STRACE();
+  // The last thing it does. Its run stays on record.
+  Args options{"run", "--contain", "subreaper", "--report", "none", "--no-workdir", "--leftovers", "leave", "--"};
+  for (std::string& word : misbehave(roster_, {"fork", "[", "ready=child", "]", "exit=0"})) options.push_back(word);
+  Reapctl run({.args = options,
+               .wrapper = strace(directory_ / "trace",
+                                 {"-e", "trace=exit_group", "-e", "inject=exit_group:delay_enter=300000"}),
+               .env = environment_,
+               .leaves_processes = true});
+  const auto processes = roster_.await_roles({"child"});
+  EXPECT_TRUE(await([this] {
+    const int lock = ::open((only_entry() / "lock").c_str(), O_RDWR | O_CLOEXEC);
+    struct flock whole {};
+    whole.l_type = F_WRLCK;
+    const bool free = lock >= 0 && ::fcntl(lock, F_OFD_GETLK, &whole) == 0 && whole.l_type == F_UNLCK;
+    ::close(lock);
+    return free;
+  }));
+  EXPECT_FALSE(sweep({})["skipped"].empty());
+  EXPECT_TRUE(is_alive(processes.at("child"))) << "it was released";
+  EXPECT_EQ(run.wait().code(), 0);
+  send_signal(processes.at("child").pid, SIGKILL);
 }
 
 TEST_F(SweepRecords, ARecordThatCannotBeReadIsLeftAloneAndSaid) {

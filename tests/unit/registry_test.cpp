@@ -1,6 +1,7 @@
 #include "engine/registry.hpp"
 
 #include "engine/registration.hpp"
+#include "engine/run_cases.hpp"
 #include "report/record_json.hpp"
 #include "support/registry_places.hpp"
 #include "sys/file_lock.hpp"
@@ -10,6 +11,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -272,6 +274,43 @@ TEST_F(RegistryTest, AFullDiskLeavesAWarningAndNothingElse) {
   registration.remove();
   EXPECT_EQ(warnings_.size(), 1U);
   EXPECT_THAT(*open().run_ids(), IsEmpty());
+}
+
+// --- neither record nor lock
+
+class BareEntry : public RegistryTest {
+ protected:
+  BareEntry() { fs::create_directory(path_); }
+
+  Claim claim_it() {
+    std::vector<Registry> registries;
+    registries.push_back(open());
+    RunCases cases = read_cases(proc_, std::move(registries), report::record_codec());
+    EXPECT_EQ(cases.cases.size(), 1U);
+    meanwhile_();
+    return claim(proc_, cases, cases.cases.front(), report::record_codec());
+  }
+
+  const fs::path path_ = fs::path(open().path()) / kId;
+  const proc::ProcFs proc_;
+  std::function<void()> meanwhile_ = [] {};
+};
+
+/// A lock that a sweep made there would be in the way of a run that is just taking its directory away.
+TEST_F(BareEntry, IsRemovedWithoutMakingALock) {
+  EXPECT_EQ(claim_it(), Claim::bare);
+  EXPECT_FALSE(fs::exists(path_));
+}
+
+TEST_F(BareEntry, MayBeGoneWithItsRun) {
+  meanwhile_ = [this] { fs::remove(path_); };
+  EXPECT_EQ(claim_it(), Claim::gone);
+}
+
+TEST_F(BareEntry, WithSomethingElseInItStays) {
+  put(path_ / "thing", "");
+  EXPECT_EQ(claim_it(), Claim::failed);
+  EXPECT_TRUE(fs::exists(path_ / "thing"));
 }
 
 }  // namespace
