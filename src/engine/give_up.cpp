@@ -1,9 +1,12 @@
 #include "engine/give_up.hpp"
 
 #include "core/signal_policy.hpp"
+#include "sys/descriptors.hpp"
 #include "sys/signals.hpp"
 
+#include <algorithm>
 #include <csignal>
+#include <poll.h>
 
 namespace reapctl::engine {
 
@@ -31,6 +34,20 @@ GiveUp give_up_when_asked(const core::RunPlan& plan, const RunResources& resourc
             if (!message) return Asked::nobody_left;
             return message->kind == GuardMessage::Kind::signal ? asks(message->signal) : Asked::no;
           }};
+}
+
+bool is_unwanted(const core::RunPlan& plan, const RunResources& resources, core::TimePoint started_at) {
+  if (plan.rules.timeout && core::Clock::now() >= started_at + *plan.rules.timeout) return true;
+  if (resources.die_with.fd >= 0 && sys::is_ready(resources.die_with.fd, resources.die_with.events)) return true;
+  if (resources.guard) {
+    return sys::is_ready(resources.guard->pid_fd(), POLLIN) || resources.page->stop_asked.load();
+  }
+  sigset_t pending;
+  (void)::sigpending(&pending);
+  return std::any_of(plan.stop_on.begin(), plan.stop_on.end(), [&](int signal) {
+    const bool may_be_typed = signal == SIGINT && resources.signals.shared_group;  // then the child has it as well
+    return sigismember(&pending, signal) == 1 && !may_be_typed && !sys::is_ignored(signal);
+  });
 }
 
 }  // namespace reapctl::engine

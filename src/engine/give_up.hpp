@@ -16,4 +16,8 @@ namespace reapctl::engine {
 /// For as long as the report waits for its reader: a request to stop ends the wait, a resized window does not.
 [[nodiscard]] GiveUp give_up_when_asked(const core::RunPlan& plan, const RunResources& resources);
 
+/// While the command, whose start began at `started_at`, is in the middle of its exec: whether something has come that
+/// ends the run. Takes nothing away, allocates nothing, and makes no call that fails.
+[[nodiscard]] bool is_unwanted(const core::RunPlan& plan, const RunResources& resources, core::TimePoint started_at);
+
 }  // namespace reapctl::engine

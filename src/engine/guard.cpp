@@ -66,10 +66,12 @@ void GuardLink::wake() const {
   (void)sys::send_signal(pid_fd_.get(), SIGCONT);
 }
 
-/// He may hang already and never see it: so the time runs from here, until he sets his own deadline.
-void Guard::on_signal(const signalfd_siginfo& info, const GuardOrders& orders) {
-  if (orders.stop_timeout && !asked_until_ && orders.asks_to_stop(info)) {
-    asked_until_ = core::Clock::now() + *orders.stop_timeout;
+/// He may hang already and never see it: so the time runs from here, until he sets his own deadline. And while the exec
+/// of the command hangs he does not read what is sent to him, but looks at the page.
+void Guard::on_signal(const signalfd_siginfo& info, SharedPage& page, const GuardOrders& orders) {
+  if (!page.stop_asked.load() && orders.asks_to_stop(info)) {
+    page.stop_asked.store(true);
+    if (orders.stop_timeout) asked_until_ = core::Clock::now() + *orders.stop_timeout;
   }
   if (!orders.pass_straight(info)) pass_on(info);
 }
@@ -123,7 +125,7 @@ std::optional<GuardMessage::Kind> Guard::on_message(const GuardOrders& orders) c
   return message->kind;
 }
 
-sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep, const GuardOrders& orders) {
+sys::Result<WatchEnd> Guard::watch(SharedPage& page, std::vector<int> keep, const GuardOrders& orders) {
   auto loop = sys::EventLoop::create();
   if (!loop) return loop.error();
   auto signal_fd = sys::open_signal_fd();
@@ -141,7 +143,7 @@ sys::Result<WatchEnd> Guard::watch(const SharedPage& page, std::vector<int> keep
     if (!source) {
       check(page);
     } else if (source == kSignals) {
-      if (const auto info = sys::next_signal(signal_fd->get())) on_signal(*info, orders);
+      if (const auto info = sys::next_signal(signal_fd->get())) on_signal(*info, page, orders);
     } else if (source == kMessage) {
       const auto kind = on_message(orders);
       if (!kind) {  // its other end is closed: he is about to end

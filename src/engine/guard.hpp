@@ -77,12 +77,12 @@ class Guard {
   /// Passes signals on until the supervisor has ended, and reaps it, unless it is done but for a thread that hangs. One
   /// that is still there when --stop-timeout is over is given another second and then killed; if even that does not end
   /// it within a second, it is left to itself. Lets go of all descriptors but `keep`, its own, and stderr.
-  [[nodiscard]] sys::Result<WatchEnd> watch(const SharedPage& page, std::vector<int> keep, const GuardOrders& orders);
+  [[nodiscard]] sys::Result<WatchEnd> watch(SharedPage& page, std::vector<int> keep, const GuardOrders& orders);
 
  private:
   enum class Patience { in_time, a_little_more, ending, over };
 
-  void on_signal(const signalfd_siginfo& info, const GuardOrders& orders);
+  void on_signal(const signalfd_siginfo& info, SharedPage& page, const GuardOrders& orders);
   void pass_on(const signalfd_siginfo& info) const;
   [[nodiscard]] std::optional<GuardMessage::Kind> on_message(const GuardOrders& orders) const;
   [[nodiscard]] std::optional<core::TimePoint> next_check(const SharedPage& page) const;

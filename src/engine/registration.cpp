@@ -102,7 +102,7 @@ void Registration::take_over(const std::optional<core::MainOnRecord>& main) {
 
 MainNote Registration::main_note() const {
   return {.fd = record_file_.get(),
-          .lock_fd = lock_.get(),
+          .lock_fds = {lock_.get()},
           .offset = encoded_.main_offset,
           .size = encoded_.main_size,
           .fill = codec_.fill_main};

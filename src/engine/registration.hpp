@@ -19,8 +19,8 @@ namespace reapctl::engine {
 
 /// What the new process needs to put itself on record before it becomes the command: fact "on record before it runs".
 struct MainNote {
-  int fd = -1;       ///< the record, open for writing; -1: there is none
-  int lock_fd = -1;  ///< the lock of the run, of which it has a copy
+  int fd = -1;                     ///< the record, open for writing; -1: there is none
+  std::vector<int> lock_fds = {};  ///< the lock of the run and that of --lock, of which it has copies
   std::size_t offset = 0;
   std::size_t size = 0;
   void (*fill)(std::span<char> slot, const core::MainOnRecord& main) = nullptr;

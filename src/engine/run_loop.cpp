@@ -3,16 +3,21 @@
 #include "core/exit_status.hpp"
 #include "core/signal_name.hpp"
 #include "engine/direct_line.hpp"
+#include "sys/descriptors.hpp"
 #include "sys/pid_fd.hpp"
 #include "sys/signals.hpp"
 
 #include <algorithm>
 #include <csignal>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 namespace reapctl::engine {
 namespace {
+
+/// Of the guard's, in one go; more do not wait in a socket as a rule.
+constexpr int kMostMessages = 64;
 
 core::Millis to_millis(core::Clock::duration duration) {
   return std::chrono::duration_cast<core::Millis>(duration);
@@ -46,6 +51,19 @@ void RunLoop::begin(core::RunEventKind kind, core::TimePoint at) {
     if (!resources_.cgroup) adoptions_.begin(at);  // whoever is in the cgroup is found by it
   }
   feed({.kind = kind});
+}
+
+void RunLoop::hear_why_unwanted() {
+  now_ = core::Clock::now();
+  feed({.kind = core::RunEventKind::tick});  // --timeout
+  if (resources_.die_with.fd >= 0 && sys::is_ready(resources_.die_with.fd, resources_.die_with.events))
+    handle(kDieWith);
+  if (!resources_.guard) {
+    on_own_signal();  // one to stop comes before SIGCHLD: the lowest number first, signal(7)
+    return;
+  }
+  for (int i = 0; i < kMostMessages && sys::is_ready(resources_.guard->socket(), POLLIN); ++i) on_guard_message();
+  if (sys::is_ready(resources_.guard->pid_fd(), POLLIN)) handle(kGuardEnded);
 }
 
 void RunLoop::take_over(core::TimePoint began_at) {

@@ -69,6 +69,9 @@ class RunLoop {
   /// Tells the machine how the start went.
   void begin(core::RunEventKind kind, core::TimePoint at);
 
+  /// After `begin`, when the exec was given up over something that has come: of that, before the end of the command.
+  void hear_why_unwanted();
+
   /// Goes on in place of a supervisor that died, with what he left of a run that began at `began_at`.
   void take_over(core::TimePoint began_at);
 

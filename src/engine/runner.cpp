@@ -35,7 +35,7 @@ void note_not_started(core::RunReport& report, const std::string& stage, int cod
 }
 
 Spawned start(const core::RunPlan& plan, const RunSetting& setting, RunResources& resources, std::optional<pid_t> group,
-              core::RunReport& report) {
+              core::TimePoint started_at, core::RunReport& report) {
   if (resources.die_with.gone_already) {
     Spawned nothing;
     nothing.failed_stage = "die-with";
@@ -59,7 +59,10 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, RunResources
       .directory_fd = resources.workdir && plan.workdir.use_as_cwd ? resources.workdir->directory.get() : -1,
       .close_fds = {},
       .note = resources.registration.main_note(),
+      .in_vain = [&] { return is_unwanted(plan, resources, started_at); },
   };
+  const std::vector<int> lock = resources.lock.descriptors();
+  request.note.lock_fds.insert(request.note.lock_fds.end(), lock.begin(), lock.end());
   if (plan.close_fds) {
     if (auto close = descriptors_to_close(*plan.close_fds)) {
       request.close_fds = close.take();
@@ -163,7 +166,7 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
   resources->registration.complete(resources->workdir, resources->cgroup, proc);
   const core::TimePoint started_at = core::Clock::now();
   const core::WallTime started_on = std::chrono::system_clock::now();
-  Spawned& main = resources->main = start(plan, setting, *resources, group, report);
+  Spawned& main = resources->main = start(plan, setting, *resources, group, started_at, report);
   if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);
   // A process of another group of the session with a child in the command's group makes that no orphaned group: ^Z
   // would stop everybody where, as under `docker run -it`, nobody is there to continue them (fact 27). Not before the
@@ -183,6 +186,7 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
       report.warnings.push_back("the end of the command is seen by SIGCHLD alone: cannot " + added.error().message());
     }
     loop.begin(core::RunEventKind::started, started_at);
+    if (main.given_up) loop.hear_why_unwanted();
   }
   // Looked up now, while the command finds its feet.
   add_surroundings(proc, ground.known_as, ground.parent, report);

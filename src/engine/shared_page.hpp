@@ -48,6 +48,7 @@ struct SharedPage {
   std::atomic<int> main_wait_code;    ///< CLD_EXITED, …: si_code once the main command was reaped, else 0
   std::atomic<int> main_wait_status;
   std::atomic<std::int64_t> stop_deadline_ns;  ///< of --stop-timeout, on the monotonic clock; 0 when none runs
+  std::atomic<bool> stop_asked;                ///< the guard has passed on a request to stop
   std::atomic<bool> done;                      ///< the supervisor has done everything, the report included
   std::atomic<int> exit_code;
   std::atomic<bool> die_of_interrupt;

@@ -3,15 +3,18 @@
 #include "engine/remover.hpp"
 #include "sys/children.hpp"
 #include "sys/clone.hpp"
+#include "sys/descriptors.hpp"
 #include "sys/pid_fd.hpp"
 
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <fcntl.h>
+#include <functional>
 #include <pthread.h>
 #include <span>
 #include <string_view>
@@ -26,6 +29,7 @@ namespace {
 /// are ready and makes system calls: nothing here may allocate.
 struct ChildPlan {
   const SpawnRequest* request = nullptr;
+  pid_t parent = -1;
   std::vector<std::string> candidates;   ///< files to try, in order of PATH
   std::vector<char*> argv;               ///< null-terminated
   std::vector<char*> shell_argv;         ///< /bin/sh CANDIDATE ARG..., null-terminated
@@ -61,6 +65,7 @@ char* writable(const std::string& text) {
 ChildPlan make_plan(const SpawnRequest& request) {
   ChildPlan plan;
   plan.request = &request;
+  plan.parent = ::getpid();
   plan.candidates = executable_candidates(request.argv.front());
   for (const std::string& argument : request.argv) plan.argv.push_back(writable(argument));
   plan.argv.push_back(nullptr);
@@ -123,7 +128,8 @@ std::uint64_t own_start_ticks() {
 
 /// The new process puts itself on record. Until then it holds the lock of the run as well, so that a sweep which finds
 /// the lock free finds the identity of the command on record. And not until the exec: that of a program on a file
-/// server which does not answer never ends, and once both reapctl are dead a sweep would wait for it in vain.
+/// server which does not answer never ends, and once both reapctl are dead a sweep would wait for it in vain, and
+/// whoever wants the lock of --lock.
 void write_down(ChildPlan& plan) {
   const MainNote& note = plan.request->note;
   if (note.fd < 0) return;
@@ -134,7 +140,7 @@ void write_down(ChildPlan& plan) {
   note.fill(std::span(slot.data(), note.size), self);
   if (::pwrite(note.fd, slot.data(), note.size, static_cast<off_t>(note.offset)) == static_cast<ssize_t>(note.size)) {
     plan.on_record = self;
-    (void)::close(note.lock_fd);  // our copy; a table of descriptors is not among what we borrow
+    for (const int fd : note.lock_fds) (void)::close(fd);  // our copies: the table of descriptors is not borrowed
   }
 }
 
@@ -153,7 +159,7 @@ void put_off_stops() {
   if (sigaction(SIGTSTP, nullptr, &caller) == 0 && caller.sa_handler == SIG_DFL) (void)std::signal(SIGTSTP, note_stop);
 }
 
-/// Runs in the child, in the parent's memory, on a stack of its own; the parent is suspended until the exec.
+/// Runs in the child, in the parent's memory, on a stack of its own; the parent does next to nothing until the exec.
 #if defined(__SANITIZE_ADDRESS__)
 __attribute__((no_sanitize("address")))
 #endif
@@ -162,11 +168,13 @@ int child_main(void* argument) {
   const SpawnRequest& request = *plan.request;
   if (request.pid_out != nullptr) request.pid_out->store(::getpid());
   if (request.group && ::setpgid(0, *request.group) != 0) return fail(plan, "setpgid", errno);
+  write_down(plan);  // before anything that a file server could hold up, as the close of what is replaced here
+  // Killed already: then the guard may have taken over before there was a pid to be found, and have made a new record.
+  if (::getppid() != plan.parent) return fail(plan, "exec", ECHILD);
   if (request.stdout_fd >= 0 && ::dup2(request.stdout_fd, STDOUT_FILENO) < 0) return fail(plan, "stdout", errno);
   if (request.stderr_fd >= 0 && ::dup2(request.stderr_fd, STDERR_FILENO) < 0) return fail(plan, "stderr", errno);
   if (request.directory_fd >= 0 && ::fchdir(request.directory_fd) != 0) return fail(plan, "chdir", errno);
   if (request.no_new_privs && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail(plan, "no-new-privs", errno);
-  write_down(plan);
   for (const int fd : request.close_fds) (void)::close(fd);
   if (request.caller_signals.child_ignored) (void)std::signal(SIGCHLD, SIG_IGN);
   if (request.group != 0) put_off_stops();  // no terminal knows a group that is new
@@ -175,22 +183,55 @@ int child_main(void* argument) {
   return fail(plan, "exec", execute(plan));
 }
 
+/// How long an exec takes before one asks whether it is still wanted, and between two such questions.
+constexpr std::chrono::milliseconds kLongExec{20};
+
+/// How long a process that was killed may take to let go of our memory. One that needs longer is in the kernel, and
+/// will not come back to use it.
+constexpr std::chrono::milliseconds kDying{1000};
+
+/// Until the new process has let go of our memory, by its exec or its end: then the last copy of the other end of this
+/// pipe is closed, which is after that (begin_new_exec in fs/exec.c, do_exit). False if it was given up. It is no
+/// command yet, so nothing is lost with it; SIGTERM first, for in the end it may be one.
+bool await_exec(int pipe_fd, int pid_fd, const std::function<bool()>& in_vain) {
+  while (!sys::becomes_ready(pipe_fd, 0, kLongExec)) {
+    if (!in_vain || !in_vain()) continue;
+    (void)sys::send_signal(pid_fd, SIGTERM);
+    if (sys::becomes_ready(pipe_fd, 0, kLongExec)) return false;
+    (void)sys::send_signal(pid_fd, SIGKILL);
+    (void)sys::becomes_ready(pipe_fd, 0, kDying);
+    return false;
+  }
+  return true;
+}
+
+Spawned not_started(const char* stage, int code) {
+  Spawned nothing;
+  nothing.failed_stage = stage;
+  nothing.failed_errno = code;
+  return nothing;
+}
+
 }  // namespace
 
 Spawned spawn(const SpawnRequest& request) {
   assert(!removal_threads_exist());
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return not_started("fork", errno);
+  const sys::UniqueFd reader(ends[0]);
+  sys::UniqueFd writer(ends[1]);
   ChildPlan plan = make_plan(request);
   alignas(16) static std::array<std::byte, 64 * 1024> stack;
   stop_came = 0;
   auto cloned = request.cgroup_fd >= 0 ? sys::clone_child_into(request.cgroup_fd, child_main, &plan, stack)
                                        : sys::clone_child(child_main, &plan, stack);
-  Spawned spawned;
   if (!cloned) {
-    spawned.failed_errno = cloned.error().code;
-    const bool no_process_at_all = spawned.failed_errno == EAGAIN || spawned.failed_errno == ENOMEM;
-    spawned.failed_stage = request.cgroup_fd < 0 || no_process_at_all ? "fork" : "cgroup";
-    return spawned;
+    const int code = cloned.error().code;
+    return not_started(request.cgroup_fd < 0 || code == EAGAIN || code == ENOMEM ? "fork" : "cgroup", code);
   }
+  writer.reset();
+  Spawned spawned;
+  spawned.given_up = !await_exec(reader.get(), cloned->pid_fd.get(), request.in_vain);
   spawned.pid = cloned->pid;
   spawned.pid_fd = std::move(cloned->pid_fd);
   if (plan.failed_stage == nullptr) {

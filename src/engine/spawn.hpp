@@ -7,6 +7,7 @@
 #include "sys/unique_fd.hpp"
 
 #include <atomic>
+#include <functional>
 #include <optional>
 #include <string>
 #include <sys/types.h>
@@ -28,6 +29,9 @@ struct SpawnRequest {
   int directory_fd = -1;       ///< the command's working directory; -1: the current one
   std::vector<int> close_fds;  ///< closed before the exec
   MainNote note;               ///< where the new process puts itself on record before the exec
+  /// Whether the command is not wanted any more, asked while its exec takes long. Meanwhile the child uses our memory,
+  /// so no call in there may fail or allocate.
+  std::function<bool()> in_vain = {};
 };
 
 struct Spawned {
@@ -37,12 +41,13 @@ struct Spawned {
   std::string executable;                       ///< the file that was executed
   std::string failed_stage;  ///< empty: the command runs; else "cgroup", "fork", "chdir", "no-new-privs" or "exec"
   int failed_errno = 0;
+  bool given_up = false;  ///< its exec took too long: it has been killed, and its end is to be seen
 };
 
 /// Starts a command. Returns when its exec has succeeded or failed, and then it is reaped: a command that exits 127 is
-/// not mistaken for one that could not be executed. In a group that a terminal may know, ^Z before the exec stops the
-/// command behind it. Finds the file as execvp(3) does, /bin/sh for a script
-/// without `#!` included.
+/// not mistaken for one that could not be executed. Or when it is `in_vain`: then the new process is killed. In a group
+/// that a terminal may know, ^Z before the exec stops the command behind it. Finds the file as execvp(3) does, /bin/sh
+/// for a script without `#!` included.
 [[nodiscard]] Spawned spawn(const SpawnRequest& request);
 
 }  // namespace reapctl::engine

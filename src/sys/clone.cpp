@@ -28,6 +28,13 @@ static_assert(sizeof(CloneArguments) == 88);
 
 constexpr std::uint64_t kIntoCgroup = 0x200000000;  // CLONE_INTO_CGROUP
 
+/// The thread sanitizer keeps its books in the memory of a thread, where two must not write at a time.
+#if defined(__SANITIZE_THREAD__)
+constexpr int kBorrow = CLONE_VM | CLONE_VFORK;
+#else
+constexpr int kBorrow = CLONE_VM;
+#endif
+
 /// glibc has no clone3 for us, and its syscall() cannot be used: the child comes back from the system call on another
 /// stack, where there is no caller to return to. So the child calls `run` right here and ends with what it returns.
 /// Returns the pid or minus an errno.
@@ -83,15 +90,14 @@ long clone3(CloneArguments& arguments, ChildFunction run, void* argument) {
 
 Result<Cloned> clone_child(ChildFunction run, void* argument, std::span<std::byte> stack) {
   int pid_fd = -1;
-  const pid_t pid =
-      ::clone(run, stack.data() + stack.size(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, argument, &pid_fd);
+  const pid_t pid = ::clone(run, stack.data() + stack.size(), kBorrow | CLONE_PIDFD | SIGCHLD, argument, &pid_fd);
   if (pid < 0) return last_error("fork");
   return Cloned{.pid = pid, .pid_fd = UniqueFd(pid_fd)};
 }
 
 Result<Cloned> clone_child_into(int cgroup_fd, ChildFunction run, void* argument, std::span<std::byte> stack) {
   int pid_fd = -1;
-  CloneArguments arguments{.flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | kIntoCgroup,
+  CloneArguments arguments{.flags = kBorrow | CLONE_PIDFD | kIntoCgroup,
                            .pid_fd = reinterpret_cast<std::uintptr_t>(&pid_fd),
                            .exit_signal = SIGCHLD,
                            .stack = reinterpret_cast<std::uintptr_t>(stack.data()),

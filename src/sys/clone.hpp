@@ -7,8 +7,10 @@
 #include <span>
 #include <sys/types.h>
 
-/// New processes that borrow the memory of their parent until they execute a program or end, clone(2) with CLONE_VM and
-/// CLONE_VFORK: that spares the copy of the page tables, the larger part of what a fork costs.
+/// New processes that borrow the memory of their parent until they execute a program or end, clone(2) with CLONE_VM:
+/// that spares the copy of the page tables, the larger part of what a fork costs. Not with CLONE_VFORK, which would
+/// hold us, deaf to everything, for as long as the exec takes: on a file server that does not answer, for ever. So it
+/// is for the caller to wait, and meanwhile to leave alone what the child uses; errno is of that.
 namespace reapctl::sys {
 
 struct Cloned {
@@ -16,7 +18,7 @@ struct Cloned {
   UniqueFd pid_fd;
 };
 
-/// What the child runs, on `stack` and in our memory, while we wait; what it returns is its exit status.
+/// What the child runs, on `stack` and in our memory; what it returns is its exit status.
 using ChildFunction = int (*)(void* argument);
 
 /// Errors: EAGAIN, ENOMEM.

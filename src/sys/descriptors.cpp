@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
+#include <ctime>
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -27,6 +28,17 @@ void occupy_standard_descriptors() {
 
 bool is_open(int fd) {
   return ::fcntl(fd, F_GETFD) >= 0;
+}
+
+bool becomes_ready(int fd, std::uint32_t events, std::chrono::milliseconds within) {
+  pollfd ready{.fd = fd, .events = static_cast<short>(events), .revents = 0};
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(within);
+  const timespec bound{.tv_sec = seconds.count(), .tv_nsec = std::chrono::nanoseconds(within - seconds).count()};
+  return ::ppoll(&ready, 1, &bound, nullptr) > 0;
+}
+
+bool is_ready(int fd, std::uint32_t events) {
+  return becomes_ready(fd, events, std::chrono::milliseconds::zero());
 }
 
 bool is_writable(int fd) {

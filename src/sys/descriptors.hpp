@@ -3,7 +3,9 @@
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <sys/types.h>
@@ -23,6 +25,13 @@ void occupy_standard_descriptors();
 
 /// The open descriptors of this process, in order. Errors: /proc is not there.
 [[nodiscard]] Result<std::vector<int>> open_descriptors();
+
+/// Whether poll(2) returns in time: one of `events` (POLLIN, …), the end of it, or an error. False early when a signal
+/// comes that is not blocked.
+[[nodiscard]] bool becomes_ready(int fd, std::uint32_t events, std::chrono::milliseconds within);
+
+/// Whether it would return at once.
+[[nodiscard]] bool is_ready(int fd, std::uint32_t events);
 
 /// Another descriptor for the same open file, above 2, close-on-exec. Errors: EBADF, EMFILE.
 [[nodiscard]] Result<UniqueFd> duplicate(int fd);

@@ -64,6 +64,7 @@ class Steps {
         supervisor_left_ = supervisor_left_ || pid == supervisor_;
         continue;
       }
+      if (pid == supervisor_) follow_no_children(pid);
       const int signal = WSTOPSIG(status);
       const bool border = signal == (SIGTRAP | 0x80);
       if (border && pid == traced() && counts(pid) && ++seen_ >= count) {
@@ -89,7 +90,13 @@ class Steps {
     return first_call_ < 0;
   }
 
+  /// What he starts is none of ours, and would stay stopped if he is killed before we hear of it.
+  static void follow_no_children(pid_t pid) {
+    (void)::ptrace(PTRACE_SETOPTIONS, pid, nullptr, number(PTRACE_O_TRACESYSGOOD));
+  }
+
   void resume_or_detach(pid_t pid) {
+    follow_no_children(pid);
     supervisor_left_ = pid != traced();
     (void)::ptrace(pid == traced() ? PTRACE_SYSCALL : PTRACE_DETACH, pid, nullptr, nullptr);
   }

@@ -12,7 +12,13 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <sched.h>
+#include <span>
 #include <sstream>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 
@@ -302,6 +308,50 @@ TEST_F(SpawnTest, WithoutAPathTheUsualDirectoriesAreSearched) {
   const Spawned spawned = spawn(request({"true"}));
   EXPECT_EQ(spawned.executable, "/bin/true");
   EXPECT_EQ(exit_code(spawned), 0);
+}
+
+// --- whose start is not wanted any more
+
+/// In the new process, before its exec.
+void kill_the_parent(std::span<char> /*slot*/, const core::MainOnRecord& /*main*/) {
+  const pid_t parent = ::getppid();
+  (void)::kill(parent, SIGKILL);
+  while (::getppid() == parent) (void)::sched_yield();
+}
+
+TEST_F(SpawnTest, WhoseParentIsDeadDoesNotBecomeTheCommand) {
+  const sys::UniqueFd record(::memfd_create("record", MFD_CLOEXEC));
+  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+  const int status = test::status_of_forked([&] {
+    SpawnRequest made = request({"/bin/true"});
+    made.note = {.fd = record.get(), .offset = 0, .size = 1, .fill = kill_the_parent};
+    return spawn(made).pid > 0;
+  });
+  EXPECT_TRUE(WIFSIGNALED(status));
+  int of_orphan = 0;
+  EXPECT_GT(::waitpid(-1, &of_orphan, 0), 0);
+  EXPECT_TRUE(WIFEXITED(of_orphan) && WEXITSTATUS(of_orphan) != 0) << of_orphan;
+  (void)::prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+}
+
+/// In the new process: its exec is not reached for as long as this hangs.
+void hang(std::span<char> /*slot*/, const core::MainOnRecord& /*main*/) {
+  (void)::pause();
+}
+
+TEST_F(SpawnTest, WhoHangsBeforeTheExecIsKilledOnceItIsInVain) {
+  const sys::UniqueFd record(::memfd_create("record", MFD_CLOEXEC));
+  SpawnRequest made = request({"/bin/true"});
+  made.note = {.fd = record.get(), .offset = 0, .size = 1, .fill = hang};
+  int asked = 0;
+  made.in_vain = [&] { return ++asked == 3; };
+  const Spawned spawned = spawn(made);
+  EXPECT_TRUE(spawned.given_up);
+  ASSERT_GT(spawned.pid, 0);
+  EXPECT_TRUE(test::await_end(spawned.pid));
+  const auto ended = sys::reap(spawned.pid);
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->info.si_code, CLD_KILLED);
 }
 
 }  // namespace
