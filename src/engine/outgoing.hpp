@@ -42,7 +42,8 @@ struct Progress {
 /// Bytes on their way out. SIGKILL may end whoever sends them at any instant; another process that shares `Progress`
 /// and counter goes on behind the last byte that has arrived. Nothing in user space could tell that exactly: it would
 /// have to be noted behind the system call that moves the bytes. So:
-/// - A pipe, a socket, a terminal gets them by sendfile(2), which moves the position of the counter in the same call. It
+/// - A pipe, a socket, a terminal gets them by sendfile(2), which moves the position of the counter in the same call.
+/// It
 ///   refuses O_APPEND, which is taken off where it has no meaning.
 /// - A regular file refuses that if it is appended to, and two who share its position overwrite each other by it. It
 ///   is written to, and can be looked into: from where it ended before, for what was to be written.

@@ -7,12 +7,23 @@
 #include "sys/unique_fd.hpp"
 
 #include <atomic>
+#include <csignal>
 #include <optional>
 #include <string>
 #include <sys/types.h>
 #include <vector>
 
 namespace reapctl::engine {
+
+/// What a terminal sends to its foreground: ^C, ^\\, ^Z, and that it was closed.
+inline constexpr int kKeySignals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTSTP};
+
+/// On a terminal: who has heard its keys while the command was not there to hear them, with all of `kKeySignals`
+/// blocked. What the new process finds pending there once it is in the group of the terminal itself, it takes over.
+struct KeyListener {
+  pid_t pid = 0;                            ///< 0: there is no terminal, or no /proc
+  std::atomic<bool>* taken_over = nullptr;  ///< set behind that; `pid` must not receive any of them before
+};
 
 /// Everything the child needs between its birth and its exec.
 struct SpawnRequest {
@@ -27,7 +38,8 @@ struct SpawnRequest {
   int stderr_fd = -1;          ///< likewise
   int directory_fd = -1;       ///< the command's working directory; -1: the current one
   std::vector<int> close_fds;  ///< closed before the exec
-  MainNote note;               ///< where the new process puts itself on record before the exec
+  KeyListener keys;
+  MainNote note;  ///< where the new process puts itself on record before the exec
 };
 
 struct Spawned {
@@ -41,8 +53,8 @@ struct Spawned {
 
 /// Starts a command. Returns when its exec has succeeded or failed, and then it is reaped: a command that exits 127 is
 /// not mistaken for one that could not be executed. In a group that a terminal may know, ^Z before the exec stops the
-/// command behind it. Finds the file as execvp(3) does, /bin/sh for a script
-/// without `#!` included.
+/// command behind it, and with `keys` no key is lost that was pressed before. Finds the file as execvp(3) does, /bin/sh
+/// for a script without `#!` included.
 [[nodiscard]] Spawned spawn(const SpawnRequest& request);
 
 }  // namespace reapctl::engine
