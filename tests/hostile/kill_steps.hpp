@@ -181,8 +181,8 @@ class Place {
   std::string text_;
 };
 
-inline constexpr Place::Kind kPlaces[] = {Place::Kind::file, Place::Kind::appended_file, Place::Kind::pipe,
-                                          Place::Kind::socket, Place::Kind::terminal,
-                                          Place::Kind::appended_terminal};
+inline constexpr Place::Kind kPlaces[] = {Place::Kind::file,     Place::Kind::appended_file,
+                                          Place::Kind::pipe,     Place::Kind::socket,
+                                          Place::Kind::terminal, Place::Kind::appended_terminal};
 
 }  // namespace reapctl::test
