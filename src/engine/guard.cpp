@@ -2,6 +2,7 @@
 
 #include "core/time.hpp"
 #include "engine/remover.hpp"
+#include "engine/spawn.hpp"
 #include "sys/children.hpp"
 #include "sys/descriptors.hpp"
 #include "sys/event_loop.hpp"
@@ -46,6 +47,11 @@ std::optional<GuardMessage> GuardLink::receive() const {
   return receive_from(socket_.get());
 }
 
+void GuardLink::tell_of_start(SharedPage& page) const {
+  page.keys_taken_over.store(true);
+  if (page.keys_left.load()) send(socket_.get(), {.kind = GuardMessage::Kind::started});
+}
+
 void GuardLink::ask_to_stop() const {
   send(socket_.get(), {.kind = GuardMessage::Kind::stop});
 }
@@ -64,6 +70,14 @@ void GuardLink::tell_output_gone() const {
 
 void GuardLink::wake() const {
   (void)sys::send_signal(pid_fd_.get(), SIGCONT);
+}
+
+/// What is received here is no longer pending, and the command would not find it. Either we see that it has looked, or
+/// the supervisor sees that he has to tell us.
+void Guard::leave_keys(SharedPage& page, int signal_fd) const {
+  if (page.keys_taken_over.load()) return;
+  page.keys_left.store(true);
+  if (!page.keys_taken_over.load()) sys::hear_all_but(signal_fd, kKeySignals);
 }
 
 /// He may hang already and never see it: so the time runs from here, until he sets his own deadline. And while the exec
@@ -143,6 +157,7 @@ sys::Result<WatchEnd> Guard::watch(SharedPage& page, std::vector<int> keep, cons
     if (!source) {
       check(page);
     } else if (source == kSignals) {
+      if (orders.on_terminal) leave_keys(page, signal_fd->get());
       if (const auto info = sys::next_signal(signal_fd->get())) on_signal(*info, page, orders);
     } else if (source == kMessage) {
       const auto kind = on_message(orders);
@@ -150,6 +165,7 @@ sys::Result<WatchEnd> Guard::watch(SharedPage& page, std::vector<int> keep, cons
         loop->remove(socket_.get());
         if (page.done.load()) orders.let_go();
       }
+      if (kind == GuardMessage::Kind::started) sys::hear_all_but(signal_fd->get(), {});
       // A thread that hangs in the kernel keeps its process from ending, be it killed. The run does not wait for it.
       if (kind == GuardMessage::Kind::leave) {
         patience_ = Patience::ending;

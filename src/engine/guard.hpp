@@ -22,6 +22,7 @@ struct GuardMessage {
   enum class Kind : int {
     signal,       ///< guard: this signal was sent to me
     resumed,      ///< guard: I have been continued after `stop`, or nothing stopped me
+    started,      ///< supervisor: the command has the keys now that you have left
     stop,         ///< supervisor: the command has stopped, stop as well, the shell is waiting for it
     hurry,        ///< supervisor: the shared page has a deadline now by which I shall have ended
     output_gone,  ///< supervisor: nobody reads the output any more, let go of the pipe
@@ -40,6 +41,8 @@ class GuardLink {
   [[nodiscard]] int pid_fd() const { return pid_fd_.get(); }  ///< readable once the guard has ended
   [[nodiscard]] int socket() const { return socket_.get(); }
   [[nodiscard]] std::optional<GuardMessage> receive() const;
+  /// The command was started, or could not be: nothing more is kept back for it.
+  void tell_of_start(SharedPage& page) const;
   void ask_to_stop() const;
   void tell_of_deadline() const;
   void tell_output_gone() const;
@@ -61,7 +64,8 @@ enum class WatchEnd { supervisor_done, supervisor_died };
 /// What the guard does for the run, and must know to see that the supervisor hangs (held by a debugger, in
 /// uninterruptible sleep).
 struct GuardOrders {
-  std::optional<core::Millis> stop_timeout;                      ///< without it a stop may take as long as it likes
+  bool on_terminal = false;                  ///< whose keys the command takes over from us when it starts
+  std::optional<core::Millis> stop_timeout;  ///< without it a stop may take as long as it likes
   std::function<bool(const signalfd_siginfo&)> asks_to_stop{};   ///< whether that signal starts the ladder
   std::function<bool(const signalfd_siginfo&)> pass_straight{};  ///< false if it is for the supervisor
   std::function<void()> let_go{};       ///< called when the supervisor is done: of what it has removed
@@ -82,6 +86,7 @@ class Guard {
  private:
   enum class Patience { in_time, a_little_more, ending, over };
 
+  void leave_keys(SharedPage& page, int signal_fd) const;
   void on_signal(const signalfd_siginfo& info, SharedPage& page, const GuardOrders& orders);
   void pass_on(const signalfd_siginfo& info) const;
   [[nodiscard]] std::optional<GuardMessage::Kind> on_message(const GuardOrders& orders) const;

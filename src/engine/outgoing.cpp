@@ -113,7 +113,8 @@ sys::Result<void> Outgoing::send(int to, std::size_t end, const GiveUp& give_up)
 /// What sendfile(2) refuses, for whatever reason, is tried by write(2), which has the better words for it.
 ssize_t Outgoing::send_some(int to, std::size_t at, std::size_t size) {
   if (counter_ >= 0 && ::lseek(counter_, static_cast<off_t>(at), SEEK_SET) >= 0) {
-    const ssize_t sent = ::sendfile(to, counter_, nullptr, size);
+    ssize_t sent = ::sendfile(to, counter_, nullptr, size);
+    if (sent < 0 && errno == EINVAL && sys::stop_appending(to)) sent = ::sendfile(to, counter_, nullptr, size);
     if (sent >= 0 || errno == EAGAIN || errno == EINTR) return sent;
   }
   return write_some(to, at, read(at, size));

@@ -43,10 +43,10 @@ struct Progress {
 /// and counter goes on behind the last byte that has arrived. Nothing in user space could tell that exactly: it would
 /// have to be noted behind the system call that moves the bytes. So:
 /// - A pipe, a socket, a terminal gets them by sendfile(2), which moves the position of the counter in the same call.
+///   It refuses O_APPEND, which is taken off where that has no meaning.
 /// - A regular file refuses that if it is appended to, and two who share its position overwrite each other by it. It
 ///   is written to, and can be looked into: from where it ended before, for what was to be written.
-/// - Elsewhere (a terminal opened to append, no counter) it is noted after write(2): who is killed in between has his
-///   block sent twice.
+/// - Elsewhere (no counter) it is noted after write(2): who is killed in between has his block sent twice.
 class Outgoing {
  public:
   /// `counter` is a file of the same bytes whose position only those move who send, by a description that they share;

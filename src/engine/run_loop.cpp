@@ -152,6 +152,7 @@ void RunLoop::on_guard_message() {
   switch (message->kind) {
     case GuardMessage::Kind::signal: on_signal(message->signal); break;
     case GuardMessage::Kind::resumed: resumed(); break;
+    case GuardMessage::Kind::started:
     case GuardMessage::Kind::stop:
     case GuardMessage::Kind::hurry:
     case GuardMessage::Kind::output_gone:

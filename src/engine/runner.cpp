@@ -35,7 +35,7 @@ void note_not_started(core::RunReport& report, const std::string& stage, int cod
 }
 
 Spawned start(const core::RunPlan& plan, const RunSetting& setting, RunResources& resources, std::optional<pid_t> group,
-              core::TimePoint started_at, core::RunReport& report) {
+              pid_t key_listener, core::TimePoint started_at, core::RunReport& report) {
   if (resources.die_with.gone_already) {
     Spawned nothing;
     nothing.failed_stage = "die-with";
@@ -58,11 +58,16 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, RunResources
                                                : -1,
       .directory_fd = resources.workdir && plan.workdir.use_as_cwd ? resources.workdir->directory.get() : -1,
       .close_fds = {},
+      .keys = {},
       .note = resources.registration.main_note(),
       .in_vain = [&] { return is_unwanted(plan, resources, started_at); },
   };
   const std::vector<int> lock = resources.lock.descriptors();
   request.note.lock_fds.insert(request.note.lock_fds.end(), lock.begin(), lock.end());
+  if (resources.signals.shared_group) {
+    request.keys.pid = key_listener;
+    if (resources.page != nullptr) request.keys.taken_over = &resources.page->keys_taken_over;
+  }
   if (plan.close_fds) {
     if (auto close = descriptors_to_close(*plan.close_fds)) {
       request.close_fds = close.take();
@@ -163,10 +168,13 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
   std::optional<pid_t> group;
   if (!ground.signals.shared_group) group = 0;
   if (ground.signals.shared_group && resources->guard) group = ground.group;
+  // The process that a terminal and its shell know. In a foreign /proc its number is somebody else's.
+  const pid_t key_listener = proc.is_system() ? ground.known_as : 0;
   resources->registration.complete(resources->workdir, resources->cgroup, proc);
   const core::TimePoint started_at = core::Clock::now();
   const core::WallTime started_on = std::chrono::system_clock::now();
-  Spawned& main = resources->main = start(plan, setting, *resources, group, started_at, report);
+  Spawned& main = resources->main = start(plan, setting, *resources, group, key_listener, started_at, report);
+  if (resources->guard && page != nullptr) resources->guard->tell_of_start(*page);
   if (resources->cgroup) tree.use_cgroup(&*resources->cgroup);
   // A process of another group of the session with a child in the command's group makes that no orphaned group: ^Z
   // would stop everybody where, as under `docker run -it`, nobody is there to continue them (fact 27). Not before the
@@ -267,6 +275,7 @@ sys::Result<RunOutcome> guarded(const core::RunPlan& plan, const RunSetting& set
   if (ground.pump) ground.pump->close_command_ends();
   DirectLine direct_line(**page, plan, ground.signals);
   const GuardOrders orders{
+      .on_terminal = ground.signals.shared_group,
       .stop_timeout = plan.rules.stop_timeout,
       .asks_to_stop =
           [&](const signalfd_siginfo& info) { return use_of(info, ground.signals, plan) == core::SignalUse::stop; },

@@ -45,6 +45,8 @@ struct SharedPage {
   SharedReport report;
   std::atomic<pid_t> main_pid;        ///< written by the command itself before its exec
   std::atomic<pid_t> reachable_main;  ///< the same from its start until it is about to be reaped, else 0
+  std::atomic<bool> keys_taken_over;  ///< keys that are pressed from here on reach the command by themselves
+  std::atomic<bool> keys_left;        ///< the guard leaves keys unheard until he is told that the command was started
   std::atomic<int> main_wait_code;    ///< CLD_EXITED, …: si_code once the main command was reaped, else 0
   std::atomic<int> main_wait_status;
   std::atomic<std::int64_t> stop_deadline_ns;  ///< of --stop-timeout, on the monotonic clock; 0 when none runs

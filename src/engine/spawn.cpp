@@ -6,6 +6,7 @@
 #include "sys/descriptors.hpp"
 #include "sys/pid_fd.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cerrno>
@@ -13,6 +14,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <fcntl.h>
 #include <functional>
 #include <pthread.h>
@@ -144,6 +146,46 @@ void write_down(ChildPlan& plan) {
   }
 }
 
+/// The signals pending for all of a process, a bit for each: ShdPnd in /proc/PID/status, proc_pid_status(5). None if it
+/// cannot be read.
+std::uint64_t pending_for(pid_t pid) {
+  std::array<char, 32 * 1024> text;  // half of our stack: the user's groups, 65,536 at most, stand before that line
+  std::array<char, 32> path{"/proc/"};
+  std::array<char, 16> digits;
+  std::size_t count = 0;
+  for (pid_t rest = pid; rest > 0; rest /= 10) digits[count++] = static_cast<char>('0' + rest % 10);
+  char* end = path.data() + 6;
+  while (count > 0) *end++ = digits[--count];
+  std::memcpy(end, "/status", sizeof "/status");
+  const int fd = ::open(path.data(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  const ssize_t length = ::read(fd, text.data(), text.size());
+  (void)::close(fd);
+  const std::string_view status(text.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0)));
+  constexpr std::string_view kLabel = "\nShdPnd:\t";
+  const auto label = status.find(kLabel);
+  if (label == std::string_view::npos) return 0;
+  std::uint64_t pending = 0;
+  for (const char digit : status.substr(label + kLabel.size(), 16)) {
+    if (digit == '\n') break;
+    pending = pending << 4U | static_cast<std::uint64_t>(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+  }
+  return pending;
+}
+
+/// A key that was pressed, or a hang-up, before the child was in the group of the terminal has reached those who were:
+/// reapctl, who cannot tell it from one that has reached the command as well. All signals are blocked, so whatever came
+/// to the child in the meantime is not doubled by this, and acts on it as on any program before its exec.
+void take_over_keys(const KeyListener& keys) {
+  if (keys.pid == 0) return;
+  if (const std::uint64_t pending = pending_for(keys.pid); pending != 0) {
+    for (const int signal : kKeySignals) {
+      if ((pending >> static_cast<unsigned>(signal - 1) & 1U) != 0) (void)::kill(::getpid(), signal);
+    }
+  }
+  if (keys.taken_over != nullptr) keys.taken_over->store(true);
+}
+
 /// ^Z has reached the child before its exec. The child writes it into our memory while we wait for that exec.
 volatile std::sig_atomic_t stop_came = 0;
 
@@ -171,6 +213,7 @@ int child_main(void* argument) {
   write_down(plan);  // before anything that a file server could hold up, as the close of what is replaced here
   // Killed already: then the guard may have taken over before there was a pid to be found, and have made a new record.
   if (::getppid() != plan.parent) return fail(plan, "exec", ECHILD);
+  take_over_keys(request.keys);
   if (request.stdout_fd >= 0 && ::dup2(request.stdout_fd, STDOUT_FILENO) < 0) return fail(plan, "stdout", errno);
   if (request.stderr_fd >= 0 && ::dup2(request.stderr_fd, STDERR_FILENO) < 0) return fail(plan, "stderr", errno);
   if (request.directory_fd >= 0 && ::fchdir(request.directory_fd) != 0) return fail(plan, "chdir", errno);

@@ -7,6 +7,7 @@
 #include "sys/unique_fd.hpp"
 
 #include <atomic>
+#include <csignal>
 #include <functional>
 #include <optional>
 #include <string>
@@ -14,6 +15,16 @@
 #include <vector>
 
 namespace reapctl::engine {
+
+/// What a terminal sends to its foreground: ^C, ^\\, ^Z, and that it was closed.
+inline constexpr int kKeySignals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTSTP};
+
+/// On a terminal: who has heard its keys while the command was not there to hear them, with all of `kKeySignals`
+/// blocked. What the new process finds pending there once it is in the group of the terminal itself, it takes over.
+struct KeyListener {
+  pid_t pid = 0;                            ///< 0: there is no terminal, or no /proc
+  std::atomic<bool>* taken_over = nullptr;  ///< set behind that; `pid` must not receive any of them before
+};
 
 /// Everything the child needs between its birth and its exec.
 struct SpawnRequest {
@@ -28,7 +39,8 @@ struct SpawnRequest {
   int stderr_fd = -1;          ///< likewise
   int directory_fd = -1;       ///< the command's working directory; -1: the current one
   std::vector<int> close_fds;  ///< closed before the exec
-  MainNote note;               ///< where the new process puts itself on record before the exec
+  KeyListener keys;
+  MainNote note;  ///< where the new process puts itself on record before the exec
   /// Whether the command is not wanted any more, asked while its exec takes long. Meanwhile the child uses our memory,
   /// so no call in there may fail or allocate.
   std::function<bool()> in_vain = {};
@@ -46,7 +58,8 @@ struct Spawned {
 
 /// Starts a command. Returns when its exec has succeeded or failed, and then it is reaped: a command that exits 127 is
 /// not mistaken for one that could not be executed. Or when it is `in_vain`: then the new process is killed. In a group
-/// that a terminal may know, ^Z before the exec stops the command behind it. Finds the file as execvp(3) does, /bin/sh
+/// that a terminal may know, ^Z before the exec stops the command behind it, and with `keys` no key is lost that was
+/// pressed before. Finds the file as execvp(3) does, /bin/sh
 /// for a script without `#!` included.
 [[nodiscard]] Spawned spawn(const SpawnRequest& request);
 

@@ -66,6 +66,13 @@ Result<UniqueFd> duplicate(int fd) {
   return copy;
 }
 
+bool stop_appending(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || (flags & O_APPEND) == 0) return false;
+  if (::lseek(fd, 0, SEEK_CUR) >= 0 || errno != ESPIPE) return false;
+  return ::fcntl(fd, F_SETFL, flags & ~O_APPEND) == 0;
+}
+
 std::string read_at(int fd, off_t offset, std::size_t limit) {
   std::string text(limit, '\0');
   std::size_t length = 0;

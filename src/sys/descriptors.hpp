@@ -36,6 +36,10 @@ void occupy_standard_descriptors();
 /// Another descriptor for the same open file, above 2, close-on-exec. Errors: EBADF, EMFILE.
 [[nodiscard]] Result<UniqueFd> duplicate(int fd);
 
+/// Takes O_APPEND, which sendfile(2) refuses, off an open file that has no position: a pipe, a socket or a terminal,
+/// for which the flag has no meaning, whoever else uses it. False if it was not there, or has a meaning.
+[[nodiscard]] bool stop_appending(int fd);
+
 /// At most `limit` bytes of a file from `offset` on; less where it ends or cannot be read.
 [[nodiscard]] std::string read_at(int fd, off_t offset, std::size_t limit);
 

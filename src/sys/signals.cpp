@@ -32,6 +32,12 @@ Result<UniqueFd> open_signal_fd() {
   return fd;
 }
 
+void hear_all_but(int signal_fd, std::span<const int> left) {
+  sigset_t set = supervised_signals();
+  for (const int signal : left) sigdelset(&set, signal);
+  (void)::signalfd(signal_fd, &set, 0);  // no way to fail for a descriptor that is one
+}
+
 namespace {
 
 /// A write of ours beyond RLIMIT_FSIZE raises SIGXFSZ in our own name (generic_write_check_limits() in mm/filemap.c,

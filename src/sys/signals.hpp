@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <optional>
+#include <span>
 #include <sys/signalfd.h>
 
 namespace reapctl::sys {
@@ -25,6 +26,9 @@ struct CallerSignals {
 
 /// A non-blocking descriptor that delivers the blocked signals as records. Source: signalfd(2).
 [[nodiscard]] Result<UniqueFd> open_signal_fd();
+
+/// Makes that descriptor deliver all of them but `left`, which stay pending. Source: signalfd(2).
+void hear_all_but(int signal_fd, std::span<const int> left);
 
 /// The next pending signal; nullopt when there is none. What the kernel raised because this process itself has come to
 /// a resource limit (SIGXFSZ, SIGXCPU: setrlimit(2)) is nobody's message and left out; a write that was too much fails

@@ -149,9 +149,10 @@ INSTANTIATE_TEST_SUITE_P(EverySystemCall, KillOverReport, testing::ValuesIn(kPla
     case Place::Kind::appended_file: return "appended_file";
     case Place::Kind::pipe: return "pipe";
     case Place::Kind::socket: return "socket";
-    case Place::Kind::terminal: break;
+    case Place::Kind::terminal: return "terminal";
+    case Place::Kind::appended_terminal: break;
   }
-  return "terminal";
+  return "appended_terminal";
 });
 
 TEST_P(KillOverReport, ComesOnce) {

@@ -127,7 +127,7 @@ class Steps {
 /// Where a report goes, and what has arrived there.
 class Place {
  public:
-  enum class Kind { file, appended_file, pipe, socket, terminal };
+  enum class Kind { file, appended_file, pipe, socket, terminal, appended_terminal };
 
   Place(Kind kind, const std::string& log) {
     int ends[2] = {-1, -1};
@@ -138,11 +138,13 @@ class Place {
         break;
       case Kind::pipe: EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0); break;
       case Kind::socket: EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0); break;
-      case Kind::terminal: {
+      case Kind::terminal:
+      case Kind::appended_terminal: {
         termios raw{};
         ::cfmakeraw(&raw);
         EXPECT_EQ(::openpty(&ends[0], &ends[1], nullptr, &raw, nullptr), 0);
         for (const int end : ends) (void)::fcntl(end, F_SETFD, FD_CLOEXEC);
+        if (kind == Kind::appended_terminal) (void)::fcntl(ends[1], F_SETFL, O_APPEND);
         break;
       }
     }
@@ -186,7 +188,8 @@ class Place {
   std::string text_;
 };
 
-inline constexpr Place::Kind kPlaces[] = {Place::Kind::file, Place::Kind::appended_file, Place::Kind::pipe,
-                                          Place::Kind::socket, Place::Kind::terminal};
+inline constexpr Place::Kind kPlaces[] = {Place::Kind::file,     Place::Kind::appended_file,
+                                          Place::Kind::pipe,     Place::Kind::socket,
+                                          Place::Kind::terminal, Place::Kind::appended_terminal};
 
 }  // namespace reapctl::test

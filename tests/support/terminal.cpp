@@ -37,13 +37,19 @@ Terminal::Terminal(Args argv, const std::map<std::string, std::string>& env) {
   ::fcntl(master_, F_SETFD, FD_CLOEXEC);
 }
 
-Terminal::~Terminal() {
-  ::close(master_);  // hangs up
+void Terminal::hang_up() {
+  if (master_ >= 0) ::close(master_);
+  master_ = -1;
   if (pid_ > 0) {
     EXPECT_TRUE(await_end(pid_)) << "did not end at the hang-up\n" << describe_tree(pid_) << screen_;
     ::kill(pid_, SIGKILL);
     (void)::waitpid(pid_, nullptr, 0);
   }
+  pid_ = -1;
+}
+
+Terminal::~Terminal() {
+  hang_up();
   // What the hang-up ends may take a moment to clean up behind the program's back.
   (void)await([] {
     while (::waitpid(-1, nullptr, WNOHANG | __WALL) > 0) continue;

@@ -37,6 +37,9 @@ class Terminal {
   /// Changes the size: SIGWINCH for the foreground.
   void resize(unsigned short rows, unsigned short columns) const;
 
+  /// Closes the terminal and waits for the program to end. Nothing else can be done with it afterwards.
+  void hang_up();
+
   /// Waits for the program to end; returns its wait status. Fails the test when patience runs out.
   int wait_for_end();
 
