@@ -55,7 +55,7 @@ class Follower {
         began = read_stat(at_).value_or(ProcStat{}).comm == (whom_ == Whom::plain ? "misbehave" : "reapctl");
         counting_ = began && whom_ <= Whom::front;
       } else if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK) {
-        on_birth(event == PTRACE_EVENT_VFORK);
+        on_birth();
       }
       if (signal == (SIGTRAP | 0x80) || event != 0) signal = 0;
       (void)::ptrace(began ? PTRACE_SYSCALL : PTRACE_CONT, at_, nullptr, number(signal));
@@ -76,18 +76,20 @@ class Follower {
 #if defined(SYS_pause)
     if (entered == SYS_pause || entered == SYS_epoll_wait) return true;
 #endif
-    return entered == SYS_epoll_pwait || entered == SYS_epoll_pwait2 || entered == SYS_ppoll;
+    if (entered == SYS_ppoll) return whom_ == Whom::plain || whom_ == Whom::command;  // else it is for the exec
+    return entered == SYS_epoll_pwait || entered == SYS_epoll_pwait2;
   }
 
-  void on_birth(bool in_our_memory) {
+  /// The first is that of the supervisor, and his that of the command.
+  void on_birth() {
     unsigned long message = 0;
     (void)::ptrace(PTRACE_GETEVENTMSG, at_, nullptr, &message);
     const auto child = static_cast<pid_t>(message);
-    const bool enter = in_our_memory ? whom_ == Whom::command : whom_ > Whom::front && !counting_;
+    const bool enter = whom_ > Whom::front && !counting_;
     if (enter) {
       let_go();
       at_ = child;
-      counting_ = in_our_memory || whom_ == Whom::supervisor;
+      counting_ = whom_ == Whom::supervisor || ++entered_ == 2;
     }
     int status = 0;
     EXPECT_EQ(::waitpid(child, &status, __WALL), child);
@@ -97,6 +99,7 @@ class Follower {
   Whom whom_;
   pid_t at_;
   bool counting_ = false;
+  int entered_ = 0;
   int seen_ = 0;
 };
 
