@@ -45,7 +45,7 @@ core::Matches ProcessMatcher::look(const ProcessCensus& census) {
     auto verdict = judge(census.processes[i], listening[i]);
     if (verdict.holds == Holds::yes) {
       matches.matched[i] = std::move(verdict.names);
-    } else if (verdict.holds == Holds::unreadable && concerns_us(stat.id.pid) && is_running(proc_, stat.id)) {
+    } else if (verdict.holds == Holds::unreadable && concerns_us(stat.id.pid) && !proc_.is_ending(stat.id)) {
       matches.unreadable[i] = verdict.unreadable + " cannot be read";
     }
   }
