@@ -11,6 +11,7 @@
 #include <string_view>
 #include <unistd.h>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 namespace reapctl::engine {
@@ -72,14 +73,17 @@ EnvironmentLook look_into(const proc::ProcFs& proc, core::ProcessFacts& process,
     return {};
   }
   const pid_t pid = process.stat.id.pid;
-  const auto text = proc.environment(pid);
+  auto text = proc.environment(pid);
+  if (text && text->empty()) {
+    if (proc.is_in_exec(pid)) return {.in_exec = true, .failure = {}};
+    text = proc.environment(pid);  // it may have been in its exec before, and not be any more
+  }
   if (!text) {
     // Where there are processes without end, one of them is on its way out at any time, closed to its own user.
     if (proc::is_gone(text.error()) || (proc::is_forbidden(text.error()) && proc.is_ending(process.stat.id))) return {};
     process.environ_readable = false;
     return {.in_exec = false, .failure = proc::is_forbidden(text.error()) ? std::string() : text.error().message()};
   }
-  if (text->empty() && proc.is_in_exec(pid)) return {.in_exec = true, .failure = {}};
   process.cookies = cookies_in(*text);
   memory.remember(process.stat, process.cookies);
   return {};
@@ -90,8 +94,7 @@ constexpr std::chrono::seconds kLongestExec{1};
 
 /// Who shows nothing in the end is unknown, and not nobody's.
 void ask_again(const proc::ProcFs& proc, ProcessCensus& census, std::vector<std::size_t> in_exec,
-               EnvironmentMemory& memory) {
-  const core::TimePoint deadline = core::Clock::now() + kLongestExec;
+               EnvironmentMemory& memory, core::TimePoint deadline) {
   while (!in_exec.empty() && core::Clock::now() < deadline) {
     (void)::poll(nullptr, 0, 1);  // nothing tells of the end of an exec
     std::erase_if(in_exec, [&](std::size_t i) {
@@ -103,26 +106,37 @@ void ask_again(const proc::ProcFs& proc, ProcessCensus& census, std::vector<std:
   for (const std::size_t i : in_exec) census.processes[i].environ_readable = false;
 }
 
+/// A machine on which somebody is born all the time is looked at so often at most.
+constexpr int kMostListings = 10;
+
 }  // namespace
 
+/// A list of processes is old when it is read: of it, one may have forked a child and ended before he is looked at, and
+/// then neither is seen. So there is one list after the other, until one has nobody new: whoever was alive when that
+/// one was made has been looked at.
 ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks, EnvironmentMemory& memory) {
-  proc::Listing listing = proc.all();
-  ProcessCensus census{.processes = {},
-                       .complete = listing.complete && !hides_processes(proc),
-                       .failure = std::move(listing.failure),
-                       .unsure_cgroups = {}};
-  census.processes.reserve(listing.processes.size());
-  std::vector<std::size_t> in_exec;
-  for (core::ProcessStat& stat : listing.processes) {
-    core::ProcessFacts facts{.stat = std::move(stat), .cookies = {}, .cgroups = {}, .uid = {}};
-    if (facts.stat.id.start_ticks >= since_ticks && core::is_alive(facts.stat)) {
-      EnvironmentLook look = look_into(proc, facts, memory);
-      if (look.in_exec) in_exec.push_back(census.processes.size());
-      if (census.failure.empty()) census.failure = std::move(look.failure);
+  ProcessCensus census{.processes = {}, .complete = !hides_processes(proc), .failure = {}, .unsure_cgroups = {}};
+  const core::TimePoint exec_deadline = core::Clock::now() + kLongestExec;
+  std::unordered_set<pid_t> seen;
+  std::size_t seen_before = 0;
+  for (int listings = 0; listings < kMostListings; ++listings) {
+    proc::Listing listing = proc.newcomers(seen);
+    census.complete = census.complete && listing.complete;
+    if (census.failure.empty()) census.failure = std::move(listing.failure);
+    if (seen.size() == seen_before) break;
+    seen_before = seen.size();
+    std::vector<std::size_t> in_exec;
+    for (core::ProcessStat& stat : listing.processes) {
+      core::ProcessFacts facts{.stat = std::move(stat), .cookies = {}, .cgroups = {}, .uid = {}};
+      if (facts.stat.id.start_ticks >= since_ticks && core::is_alive(facts.stat)) {
+        EnvironmentLook look = look_into(proc, facts, memory);
+        if (look.in_exec) in_exec.push_back(census.processes.size());
+        if (census.failure.empty()) census.failure = std::move(look.failure);
+      }
+      census.processes.push_back(std::move(facts));
     }
-    census.processes.push_back(std::move(facts));
+    ask_again(proc, census, std::move(in_exec), memory, exec_deadline);
   }
-  ask_again(proc, census, std::move(in_exec), memory);
   for (core::ProcessFacts& facts : census.processes) {
     if (facts.environ_readable) continue;
     if (const auto status = proc.status(facts.stat.id.pid)) facts.uid = status->effective_uid;

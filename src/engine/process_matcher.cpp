@@ -1,6 +1,5 @@
 #include "engine/process_matcher.hpp"
 
-#include "engine/registry.hpp"
 #include "proc/host.hpp"
 #include "proc/listening.hpp"
 

@@ -185,11 +185,17 @@ Listing ProcFs::descendants(pid_t root, const std::vector<pid_t>& firsts) const 
 }
 
 Listing ProcFs::all() const {
+  std::unordered_set<pid_t> nobody;
+  return newcomers(nobody);
+}
+
+Listing ProcFs::newcomers(std::unordered_set<pid_t>& seen) const {
   const auto pids = numbers_in("");
   if (!pids) return Listing{.processes = {}, .complete = false, .failure = pids.error().message()};
   Listing listing;
-  listing.processes.reserve(pids->size());
+  listing.processes.reserve(pids->size() - std::min(pids->size(), seen.size()));
   for (const pid_t pid : *pids) {
+    if (!seen.insert(pid).second) continue;
     auto process = stat(pid);
     if (process) {
       listing.processes.push_back(process.take());

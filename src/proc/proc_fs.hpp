@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <sys/types.h>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -100,6 +101,9 @@ class ProcFs {
 
   /// Every process of this PID namespace that hidepid does not hide from us.
   [[nodiscard]] Listing all() const;
+
+  /// Those whose pids are not in `seen`, which takes them in, also of such as are gone before they can be looked at.
+  [[nodiscard]] Listing newcomers(std::unordered_set<pid_t>& seen) const;
 
   [[nodiscard]] sys::Result<SignalMasks> signal_masks(pid_t pid) const;
 

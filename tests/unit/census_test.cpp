@@ -4,11 +4,13 @@
 #include "support/fake_proc.hpp"
 
 #include <algorithm>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <string>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 
@@ -110,6 +112,50 @@ TEST(Census, WhoIsInTheMiddleOfItsExecIsAskedAgain) {
   EXPECT_TRUE(facts_of(census, 12).environ_readable);
   EXPECT_THAT(facts_of(census, 13).cookies, IsEmpty());
   EXPECT_TRUE(facts_of(census, 13).environ_readable) << "it has no environment, and that is known";
+}
+
+/// Who was born while his parent, who then ends, was waited for.
+TEST(Census, WhoIsBornBehindTheListIsOnTheNext) {
+  const FakeProc fake{
+      {"1/stat", stat_line({.pid = 1})}, {"12/stat", stat_line({.pid = 12, .ppid = 1})}, {"12/environ", ""}};
+  const std::string environ = fake.root() + "/12/environ";
+  std::filesystem::remove(environ);
+  ASSERT_EQ(::mkfifo(environ.c_str(), 0600), 0);
+  std::thread parent([&] {
+    const int reader_is_there = ::open(environ.c_str(), O_WRONLY | O_CLOEXEC);
+    fake.put({"11/environ", kCookie});  // a lower number: they begin anew
+    fake.put({"11/stat", stat_line({.pid = 11, .ppid = 12, .environment_begin = 1, .environment_end = 100})});
+    std::filesystem::remove_all(fake.root() + "/12");
+    ::close(reader_is_there);
+  });
+  EnvironmentMemory memory;
+  const ProcessCensus census = take_census(proc::ProcFs(fake.root()), 0, memory);
+  parent.join();
+  EXPECT_THAT(facts_of(census, 11).cookies, ElementsAre("00112233445566AA"));
+}
+
+/// Its environment was not there when it was looked for, and its exec over when that was asked for.
+TEST(Census, AnExecThatEndsBetweenTwoLooksHidesNobody) {
+  const FakeProc fake{{"1/stat", stat_line({.pid = 1})},
+                      {"12/stat", stat_line({.pid = 12, .ppid = 1, .environment_begin = 1, .environment_end = 100})},
+                      {"12/environ", ""}};
+  const std::string environ = fake.root() + "/12/environ";
+  std::filesystem::remove(environ);
+  ASSERT_EQ(::mkfifo(environ.c_str(), 0600), 0);
+  const int watch = ::inotify_init1(IN_CLOEXEC);
+  ASSERT_GE(::inotify_add_watch(watch, environ.c_str(), IN_CLOSE_NOWRITE), 0);
+  std::thread exec([&environ, watch] {
+    ::close(::open(environ.c_str(), O_WRONLY | O_CLOEXEC));
+    char event[4096];
+    if (::read(watch, event, sizeof event) > 0) std::ofstream(environ) << kCookie;  // the first look found nothing
+  });
+  EnvironmentMemory memory;
+  const ProcessCensus census = take_census(proc::ProcFs(fake.root()), 0, memory);
+  const int nobody_looked = ::open(environ.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  exec.join();
+  ::close(nobody_looked);
+  ::close(watch);
+  EXPECT_THAT(facts_of(census, 12).cookies, ElementsAre("00112233445566AA"));
 }
 
 TEST(Census, WhoShowsNothingInTheEndIsUnknown) {
