@@ -130,7 +130,7 @@ int with_command(const Command& command, const SplitArguments& outer, const sys:
 int main(int argc, char** argv) {
   const sys::CallerSignals caller_signals = sys::block_signals();
   sys::occupy_standard_descriptors();
-  // With more rights than the caller, everything he controls (environment, paths, descriptors) would be a weapon.
+  // With more rights than the caller, all that the caller controls (environment, paths, descriptors) would be a weapon.
   if (::getauxval(AT_SECURE) != 0) {
     return fail("refuses to run with raised privileges (set-uid, set-gid or capabilities)");
   }

@@ -53,7 +53,7 @@ void merge(core::SweepReport& all, core::SweepReport part) {
   if (part.exit_code == core::kExitNotGone || all.exit_code == 0) all.exit_code = part.exit_code;
 }
 
-/// Where runs may be that nobody could look at, not everything is swept.
+/// Where there may be runs that could not be looked at, not everything is swept.
 void say_incomplete(core::SweepReport& report, const std::vector<std::string>& refused) {
   report.warnings.insert(report.warnings.end(), refused.begin(), refused.end());
   if (!refused.empty()) report.exit_code = core::kExitNotGone;
@@ -66,7 +66,7 @@ core::SweepReport sweep_these(const core::SweepPlan& plan, std::vector<engine::R
   return engine::Sweeper(plan, report::record_codec(), progress).run(std::move(registries));
 }
 
-/// Everything that is done for another user is done in a child that has become him.
+/// Everything that is done for another user is done in a child that has become that user.
 std::vector<sys::Result<std::string>> sweep_for_others(const core::SweepPlan& plan,
                                                        std::vector<std::string>& warnings) {
   std::map<uid_t, std::vector<std::string>> theirs;
@@ -107,7 +107,7 @@ void merge_others(core::SweepReport& report, const std::vector<sys::Result<std::
   }
 }
 
-/// Root is told whom it has not asked for.
+/// Root is told of orphaned runs of other users, which it has not asked to sweep.
 void mention_others(core::SweepReport& report) {
   std::vector<std::string> ignored;
   auto registries = engine::Registry::open_of_all_users({}, ignored);

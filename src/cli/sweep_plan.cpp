@@ -59,7 +59,7 @@ void refuse_broad(const Value& value, const std::string& path, const std::option
   }
 }
 
-/// What everybody has in his environment is nothing to tell anybody by.
+/// A variable that is in nearly every environment tells no process from another.
 bool is_common(const std::string& assignment) {
   static constexpr std::array<std::string_view, 6> kCommon = {"HOME=", "USER=", "LOGNAME=", "SHELL=", "PATH=", "LANG="};
   return std::any_of(kCommon.begin(), kCommon.end(),

@@ -68,7 +68,7 @@ enum class LadderEvent {
 enum class LadderAction {
   none,
   tell,  ///< signal the tree with the rung in the new state
-  kill,  ///< SIGKILL to whoever is there now
+  kill,  ///< SIGKILL to everything there is now
 };
 
 struct LadderStep {

@@ -11,7 +11,7 @@
 
 namespace reapctl::core {
 
-/// Who sweeps: neither he nor who waits for him is ever a victim.
+/// The process that sweeps: neither it nor those that wait for it are ever victims.
 struct Sweeper {
   pid_t pid = 0;
   pid_t pgid = 0;

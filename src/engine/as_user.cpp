@@ -31,7 +31,7 @@ constexpr std::size_t kResultLimit = std::size_t{64} << 20U;
 constexpr std::size_t kAtOnce = 16;  ///< children
 constexpr gid_t kNoGroup = 65534;
 constexpr core::Millis kDyingBound{1000};  ///< from SIGKILL, or from the last word, to the end of a child
-/// Of a child: who has a million records gets no more of root's memory.
+/// Of a child, in bytes: a user with a million records gets no more of root's memory.
 [[maybe_unused]] constexpr rlim_t kMemoryLimit = rlim_t{1} << 30U;
 
 /// The user's group by /etc/passwd: NSS loads shared objects, which a static binary cannot. Who is not in it has none.
@@ -147,7 +147,7 @@ sys::Result<std::string> finish(Child& child, uid_t uid) {
   if (child.pid < 0) return failed("no process could be made for", uid);
   if (!child.ended) (void)::kill(child.pid, SIGKILL);  // our child, not reaped: the pid is its own
   const auto end = sys::reap_within(child.pid, kDyingBound);
-  // The user has it wait for a file system of his own that does not answer. It is left to init.
+  // The user may have it wait for a file system that does not answer. It is left to init.
   if (!end) return failed("a process that acts hangs, and cannot even be killed, for", uid);
   if (!child.ended || child.result.size() > kResultLimit) return failed("it took too long for", uid);
   if (end->info.si_code != CLD_EXITED || end->info.si_status != 0)

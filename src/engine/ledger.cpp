@@ -143,7 +143,7 @@ void Ledger::note_survivors() {
   if (report_.survivors.size() > core::kListLimit) report_.survivors.resize(core::kListLimit);
 }
 
-/// Somebody else may hold a listening socket too: who passed it on, or who was as quick as to open one.
+/// A listening socket may be held by another process too, or another process may have opened one on the port since.
 void Ledger::note_freed_ports() {
   std::set<std::string> addresses;
   const auto collect = [&addresses](const core::ProcessDetails& process) {

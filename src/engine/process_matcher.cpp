@@ -84,7 +84,7 @@ Holds ProcessMatcher::leads_to(pid_t pid, const char* link, const std::string& w
   const std::string path = std::to_string(pid) + link;
   const std::string target = proc_.link(path);
   if (target.empty()) {
-    // Whoever is just ending has let go of his memory first, and then of all else.
+    // A process on its way out lets go of its memory first, and then of all else.
     const auto now = proc_.stat(pid);
     const bool is_ending = now ? now->rss_pages == 0 : proc::is_gone(now.error());
     return is_ending ? Holds::no : Holds::unreadable;
@@ -115,8 +115,8 @@ bool ProcessMatcher::concerns_us(pid_t pid) const {
   return status && status->effective_uid == ::geteuid();
 }
 
-/// Of each process whether it listens on all ports that were asked for. If all sockets on a port are accounted for, who
-/// can't be looked into has none of them.
+/// For each process whether it listens on all ports that were asked for. If all sockets on a port are accounted for, a
+/// process that can't be looked into has none of them.
 std::vector<Holds> ProcessMatcher::listeners(const ProcessCensus& census) {
   std::vector<Holds> all(census.processes.size(), Holds::yes);
   if (plan_.match.ports.empty()) return all;

@@ -13,8 +13,8 @@
 #include <sys/types.h>
 #include <vector>
 
-/// The directory in which every run has one of its own, with a lock and a record. Whoever can write to the place where
-/// it lies may have planted something there, so nothing is believed of a name: what was opened is looked at.
+/// The directory in which every run has one of its own, with a lock and a record. It may lie where others can write,
+/// and they may have planted something there. So no name is believed: what was opened is looked at.
 namespace reapctl::engine {
 
 /// Where registries are. Tests have theirs elsewhere.

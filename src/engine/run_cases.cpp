@@ -20,11 +20,11 @@ core::Verdict judge(const proc::ProcFs& proc, const Here& here, const RegistryEn
   return core::Verdict::unknown;
 }
 
-/// No user can make root look at more than this: so many runs, or as many bytes as they have as a rule.
+/// How much another user can make root look at: so many runs, or the bytes that so many have as a rule.
 constexpr std::size_t kOthersEntries = 4096;
 constexpr std::size_t kOthersBytes = kOthersEntries * 4096;
 
-/// Ids are no secret. Who gives an entry of his the id of a run of ours gets nothing by it.
+/// Ids are no secret: another user may give an entry the id of a run of ours. It is not believed.
 void doubt_copied_ids(RunCases& all) {
   std::set<std::string> own;
   for (const RunCase& run : all.cases) {

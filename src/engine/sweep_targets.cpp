@@ -20,8 +20,8 @@ namespace {
 /// Between two tries for a lock that somebody else holds.
 constexpr int kLockIntervalMs = 20;
 
-/// Nobody says whose the lock of an entry without a record is. In this time a start has put its run on record, an end
-/// has taken the lock away, and a guard that has let go of the lock has ended. For all such entries together.
+/// Without a record nothing tells who holds the lock of an entry. Within this time a start has put its run on record,
+/// an end has taken the lock away, and a guard that has let go of the lock has ended. For all such entries together.
 constexpr std::chrono::seconds kLongestUnclear{1};
 
 core::Millis age_of(const core::RunRecord& record, core::Verdict verdict) {
@@ -48,7 +48,7 @@ core::SweptRun active_run(const RunCase& run) {
           .reason = {}};
 }
 
-/// Each takes a lock, a directory and a pidfd at least; looking at the processes needs some, too.
+/// How many targets our descriptors suffice for. Each takes a lock, a directory and a pidfd; looking needs some, too.
 std::size_t most_targets() {
   constexpr rlim_t kOthers = 100;
   constexpr rlim_t kEach = 3;
@@ -216,8 +216,8 @@ void TargetChoice::choose_one(std::size_t index) {
   targets_.push_back({.index = index});
 }
 
-/// Takes the lock of a run. Whoever holds it is about to finish: another sweep, a command about to begin, or a reapctl
-/// on its way out.
+/// Takes the lock of a run. Another holder of it is about to finish: another sweep, a command about to begin, or a
+/// reapctl on its way out.
 bool TargetChoice::claim_or_wait(RunCase& run) {
   for (;;) {
     switch (claim(proc_, cases_, run, codec_)) {

@@ -14,7 +14,7 @@ namespace reapctl::engine {
 struct SweepTarget {
   std::size_t index = 0;  ///< in RunCases::cases
   int living = 0;         ///< processes of it that were seen alive in the last picture
-  int unjudged = 0;       ///< and such as could be its own
+  int unjudged = 0;       ///< and those that could be its own
   int inner = 0;          ///< and those of runs inside of it that are not swept: what is the run's is theirs as well
   std::string inner_run;  ///< one of these runs, in words
   std::string reason;     ///< why something of it is left; empty when it is clean
@@ -47,7 +47,7 @@ class TargetChoice {
   RunCases& cases_;
   core::SweepReport& report_;
   core::TimePoint deadline_;
-  core::TimePoint unclear_until_;  ///< so long one waits for those of which one cannot tell what they are
+  core::TimePoint unclear_until_;  ///< until then an entry is waited for that nobody can make anything of yet
   std::vector<SweepTarget> targets_;
 };
 

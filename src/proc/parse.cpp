@@ -44,7 +44,7 @@ class Fields {
  private:
   /// A field counts only with the separator behind it: a number that the text breaks off in would be a wrong number.
   std::string_view next() {
-    std::size_t end = 1;  // by hand: find_first_of took a quarter of what a look costs outside the kernel
+    std::size_t end = 1;  // by hand: find_first_of took a quarter of the time of a look that is not the kernel's
     while (end < rest_.size() && rest_[end] != ' ' && rest_[end] != '\n') ++end;
     if (rest_.empty() || rest_.front() != ' ' || end >= rest_.size()) {
       ok_ = false;
@@ -113,7 +113,7 @@ std::optional<core::ProcessStat> parse_stat(std::string_view text) {
     stat.environment_begin = begin;
     stat.environment_end = end;
   }
-  // Where the kernel tells it of whoever has not ended yet, there is no instant at which it tells nothing.
+  // Where the kernel shows this of a process that has not ended yet, there is no instant without a sign.
   if (fields.number(exit_code).ok() && exit_code == SIGKILL) stat.doomed = true;
   return stat;
 }
