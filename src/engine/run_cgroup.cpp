@@ -1,6 +1,7 @@
 #include "engine/run_cgroup.hpp"
 
 #include "proc/own_cgroup.hpp"
+#include "proc/parse.hpp"
 #include "sys/cgroup.hpp"
 #include "sys/pid_fd.hpp"
 
@@ -33,9 +34,7 @@ constexpr core::Millis kLeaving{1000};
 /// The number on the line "KEY NUMBER".
 std::optional<std::int64_t> number_of(std::string_view text, std::string_view key) {
   while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+    std::string_view line = proc::take_line(text);
     if (!key.empty()) {
       if (!line.starts_with(key) || line.size() <= key.size() || line[key.size()] != ' ') continue;
       line.remove_prefix(key.size() + 1);

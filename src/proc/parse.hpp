@@ -12,6 +12,12 @@
 /// The texts of /proc as values: pure functions, which take any bytes and never throw on them.
 namespace reapctl::proc {
 
+/// Takes the first line off `text`, without its newline; all of it if there is none.
+[[nodiscard]] std::string_view take_line(std::string_view& text);
+
+/// Takes the first word off `line`, and the spaces in front of it; empty at the end.
+[[nodiscard]] std::string_view take_word(std::string_view& line);
+
 /// Which signals a process has blocked, ignored and caught: bit N-1 stands for signal N, proc_pid_status(5).
 struct SignalMasks {
   std::uint64_t blocked = 0;  ///< of the first thread only: each thread has a mask of its own
