@@ -220,7 +220,7 @@ class Transition {
   /// Until --stop-timeout is over, which may have been running before we took over.
   [[nodiscard]] Millis time_left() const {
     if (!state_.stop_deadline) return Millis::max();
-    return std::max(std::chrono::duration_cast<Millis>(*state_.stop_deadline - now_), Millis(0));
+    return std::max(to_millis(*state_.stop_deadline - now_), Millis(0));
   }
 
   void ladder(LadderEvent event) {

@@ -146,10 +146,6 @@ class MatchSelection {
 
 }  // namespace
 
-bool is_alive(const ProcessStat& process) {
-  return (process.state != 'Z' && process.state != 'X') || process.threads > 1;
-}
-
 Selection select_of_runs(const std::vector<OwningRun>& runs, const std::set<std::size_t>& targets,
                          const std::set<std::size_t>& released, const std::vector<ProcessFacts>& processes,
                          const std::vector<std::optional<Owner>>& owners, const Sweeper& sweeper) {

@@ -57,7 +57,4 @@ struct Matches {
                                        const std::vector<ProcessFacts>& processes,
                                        const std::vector<std::optional<Owner>>& owners, const Sweeper& sweeper);
 
-/// A zombie has nothing left to kill, unless only its first thread has ended (proc_pid_stat(5), num_threads).
-[[nodiscard]] bool is_alive(const ProcessStat& process);
-
 }  // namespace reapctl::core

@@ -104,7 +104,7 @@ void Ledger::note_reaped(const sys::ChildEnd& child, core::TimePoint now) {
   if (known == leftover_of_pid_.end()) return;
   core::Leftover& leftover = report_.leftovers[known->second];
   leftover.died_of = core::exit_status(child.info).signal;
-  leftover.after = std::chrono::duration_cast<core::Millis>(now - main_ended_at_);
+  leftover.after = core::to_millis(now - main_ended_at_);
   if (rung_open_) leftover.rung = rungs_.back().signal_name;
   leftover_of_pid_.erase(known);  // the pid may be given to another process now
 }

@@ -81,7 +81,7 @@ RunsInside runs_inside(const RegistryPlaces& places, const std::string& run_id, 
 std::string sweep_run(const RegistryPlaces& places, const std::string& run_id, const core::RecordCodec& codec) {
   core::SweepPlan plan;
   plan.registry = places.chosen;
-  plan.ladder = *core::parse_ladder("INT/TERM:5s,KILL");
+  plan.ladder = core::default_ladder();
   const Sweeper::Progress nobody_looks = [](std::string_view) {};
   const auto deadline = core::Clock::now() + kPatienceWithTheDying;
   RunsInside inside = runs_inside(places, run_id, codec);

@@ -15,7 +15,6 @@ namespace reapctl::engine {
 namespace {
 
 constexpr char kLocksDirectory[] = "locks";
-constexpr std::size_t kRunIdLength = 16;
 
 struct LockFile {
   sys::UniqueFd directory;

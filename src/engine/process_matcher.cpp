@@ -17,8 +17,7 @@ using core::Holds;
 
 core::Millis age_of(const core::ProcessStat& process) {
   const auto ticks = static_cast<std::int64_t>(process.id.start_ticks);
-  return std::chrono::duration_cast<core::Millis>(proc::since_boot()) -
-         core::Millis(ticks * 1000 / ::sysconf(_SC_CLK_TCK));
+  return core::to_millis(proc::since_boot()) - core::Millis(ticks * 1000 / ::sysconf(_SC_CLK_TCK));
 }
 
 Holds as_holds(bool holds) {

@@ -1,11 +1,11 @@
 #include "engine/tail_pump.hpp"
 #include "sys/descriptors.hpp"
+#include "sys/directory.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
-#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <poll.h>
@@ -24,9 +24,7 @@ constexpr std::size_t kBlock = 65536;
 constexpr std::uint64_t kSpoolLimit = std::uint64_t{64} << 20U;
 
 sys::UniqueFd open_spool() {
-  const char* tmpdir = std::getenv("TMPDIR");
-  return sys::UniqueFd(
-      ::open(tmpdir != nullptr && *tmpdir != '\0' ? tmpdir : "/tmp", O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+  return sys::UniqueFd(::open(sys::temporary_directory().c_str(), O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
 }
 
 }  // namespace

@@ -16,8 +16,6 @@
 namespace reapctl::engine {
 namespace {
 
-constexpr std::size_t kRunIdLength = 16;
-
 sys::Error refused(const std::string& path, const std::string& why) {
   return {.code = 0, .operation = "use " + path + " as a registry: " + why, .subject = {}};
 }
@@ -304,7 +302,7 @@ Here read_here(const proc::ProcFs& proc) {
 
 bool is_running(const proc::ProcFs& proc, const core::ProcessId& id) {
   const auto process = proc.stat(id.pid);
-  return process && process->id == id && ((process->state != 'Z' && process->state != 'X') || process->threads > 1);
+  return process && process->id == id && core::is_alive(*process);
 }
 
 namespace {

@@ -6,6 +6,7 @@
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -80,7 +81,9 @@ inline constexpr char kLockFile[] = "lock";
 inline constexpr char kRecordFile[] = "record.json";
 inline constexpr char kFreshRecordFile[] = "record.new";
 
-/// Whether `name` could be that of a run: 16 uppercase hexadecimal digits.
+inline constexpr std::size_t kRunIdLength = 16;
+
+/// Whether `name` could be that of a run: kRunIdLength uppercase hexadecimal digits.
 [[nodiscard]] bool is_run_id(std::string_view name);
 
 /// Opens the directory of a run. Errors: it is gone (ENOENT), no directory, or somebody else's (EPERM).

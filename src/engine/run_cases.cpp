@@ -1,9 +1,11 @@
 #include "engine/run_cases.hpp"
 
 #include "sys/file_lock.hpp"
+#include "sys/passwd.hpp"
 
 #include <cerrno>
 #include <fcntl.h>
+#include <map>
 #include <set>
 #include <string>
 #include <sys/stat.h>
@@ -64,6 +66,13 @@ Claim remove_bare(const Registry& registry, RunCase& run) {
 }
 
 }  // namespace
+
+std::string name_of_user(uid_t uid) {
+  static std::map<uid_t, std::string> known;
+  const auto found = known.find(uid);
+  if (found != known.end()) return found->second;
+  return known[uid] = sys::user_name(uid);
+}
 
 RunCases::Owning RunCases::owning() const {
   Owning owning;

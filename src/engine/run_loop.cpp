@@ -19,10 +19,6 @@ namespace {
 /// How many messages of the guard are read in one go. As a rule no more are waiting in the socket.
 constexpr int kMostMessages = 64;
 
-core::Millis to_millis(core::Clock::duration duration) {
-  return std::chrono::duration_cast<core::Millis>(duration);
-}
-
 std::optional<pid_t> sender_of(const signalfd_siginfo& info) {
   // The kernel sends in nobody's name, and a sender outside of this PID namespace shows as 0.
   if (info.ssi_code == SI_KERNEL || info.ssi_pid == 0) return std::nullopt;
@@ -287,13 +283,13 @@ void RunLoop::perform(core::RunAction action) {
 }
 
 core::Millis RunLoop::since_stop() const {
-  return to_millis(now_ - state_.ladder.requested_at);
+  return core::to_millis(now_ - state_.ladder.requested_at);
 }
 
 void RunLoop::look() {
   resources_.registration.stopping();
   report_.stop = core::StopReport{.requested_at = std::chrono::system_clock::now(),
-                                  .after = to_millis(now_ - main_started_at_),
+                                  .after = core::to_millis(now_ - main_started_at_),
                                   .snapshot = ledger_.snapshot()};
   emit_adopted();
 }

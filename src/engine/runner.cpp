@@ -138,7 +138,7 @@ RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const Ru
   }
   conclude(plan, loop.state(), ledger, report);
   report.ended_at = std::chrono::system_clock::now();
-  report.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - ground.began_at);
+  report.duration = core::to_millis(core::Clock::now() - ground.began_at);
   const RunOutcome outcome{.exit_code = report.exit_code,
                            .die_of_interrupt = ground.signals.shared_group && report.exit &&
                                                report.exit->signal == SIGINT && report.exit_code == 128 + SIGINT};
@@ -321,12 +321,7 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   auto ground = lay_ground(plan, setting, report);
   if (!ground) return ground.error();
   if (plan.lock || plan.splay > core::Millis::zero()) {
-    const RunScene scene{.die_with = ground->die_with,
-                         .signals = ground->signals,
-                         .known_as = ground->known_as,
-                         .parent = ground->parent,
-                         .began_at = ground->began_at};
-    auto lock = wait_before_start(plan, setting, proc, scene, report);
+    auto lock = wait_before_start(plan, setting, proc, *ground, report);
     if (!lock) return lock.error();
     if (!lock->has_value()) return outcome_before_start(report, ground->signals);
     ground->lock = std::move(**lock);

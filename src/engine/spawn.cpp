@@ -129,7 +129,7 @@ std::uint64_t own_start_ticks() {
 }
 
 /// The new process puts itself on record. Until then it holds the lock of the run as well, so that a sweep which finds
-/// the lock free finds the identity of the command on record. It does not hold the locks until its exec: on a file
+/// the lock free finds the identity of the command on record. It lets go of the locks before its exec: on a file
 /// server that does not answer an exec never ends, and once both reapctl are dead a sweep, and a run that wants the
 /// lock of --lock, would wait for it in vain.
 void write_down(ChildPlan& plan) {

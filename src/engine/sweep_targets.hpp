@@ -33,6 +33,8 @@ class TargetChoice {
 
  private:
   void choose_one(std::size_t index);
+  [[nodiscard]] bool is_to_be_swept(const RunCase& run);
+  void remove_empty(RunCase& run);
   [[nodiscard]] bool is_wanted(const RunCase& run) const;
   [[nodiscard]] bool is_named(const RunCase& run) const;
   [[nodiscard]] bool contains_us(const RunCase& run) const;
@@ -50,8 +52,5 @@ class TargetChoice {
   core::TimePoint unclear_until_;  ///< until then an entry is waited for that nobody can make anything of yet
   std::vector<SweepTarget> targets_;
 };
-
-/// The name of a user, from /etc/passwd; the number if it has none.
-[[nodiscard]] std::string name_of_user(uid_t uid);
 
 }  // namespace reapctl::engine

@@ -25,11 +25,6 @@ constexpr core::Millis kKillingTime{20};
 /// A pass of killing ends when it has come across so many children, to give the reaping its turn.
 constexpr std::size_t kPassLimit = 65536;
 
-/// A zombie has nothing left to kill, unless only its first thread has ended (proc_pid_stat(5), num_threads).
-bool is_alive(const core::ProcessStat& process) {
-  return (process.state != 'Z' && process.state != 'X') || process.threads > 1;
-}
-
 bool is_storm(const sys::Result<std::vector<pid_t>>& children) {
   return children && children->size() > kStorm;
 }
@@ -103,7 +98,7 @@ std::vector<core::ProcessStat> Tree::living() {
   if (cgroup_ == nullptr || !storm_) processes = descendants(children);
   const std::set<pid_t> members = cgroup_ != nullptr ? add_members(processes) : std::set<pid_t>();
   if (has_strangers_) leave_out_strangers(processes, members);
-  std::erase_if(processes, [](const core::ProcessStat& process) { return !is_alive(process); });
+  std::erase_if(processes, [](const core::ProcessStat& process) { return !core::is_alive(process); });
   if (adoptions_watched_) note_adopted(processes);
   peak_ = std::max(peak_.value_or(0), static_cast<int>(processes.size()));
   if (storm_) met_in_storm_ = processes;
@@ -146,7 +141,7 @@ std::vector<core::ProcessStat> Tree::adopted_children(std::size_t most) {
   for (const pid_t pid : *children) {
     if (pid == main_ || found.size() >= most) continue;
     auto process = proc_.stat(pid);
-    if (process && process->ppid == ::getpid() && is_alive(*process)) found.push_back(process.take());
+    if (process && process->ppid == ::getpid() && core::is_alive(*process)) found.push_back(process.take());
   }
   if (has_strangers_) leave_out_strangers(found, {});
   if (adoptions_watched_) note_adopted(found);
@@ -341,7 +336,7 @@ std::vector<core::ProcessStat> Tree::killed_of_told() const {
     if (!process || process->id != id) continue;
     const auto ended = sys::peek_ended(id.pid);
     const bool killed = ended && ended->info.si_code == CLD_KILLED && ended->info.si_status == SIGKILL;
-    if (is_alive(*process) || killed) alive.push_back(process.take());
+    if (core::is_alive(*process) || killed) alive.push_back(process.take());
   }
   return alive;
 }

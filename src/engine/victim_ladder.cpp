@@ -115,7 +115,7 @@ void VictimLadder::notice_ends() {
     pollfd ready{.fd = held.pid_fd.get(), .events = POLLIN, .revents = 0};
     const bool gone = held.pid_fd.valid() ? ::poll(&ready, 1, 0) == 1 : !is_running(proc_, id);
     if (!gone) continue;
-    held.end.after = std::chrono::duration_cast<core::Millis>(core::Clock::now() - state_.requested_at);
+    held.end.after = core::to_millis(core::Clock::now() - state_.requested_at);
     held.pid_fd.reset();
   }
 }
