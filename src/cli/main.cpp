@@ -4,6 +4,7 @@
 #include "cli/messages.hpp"
 #include "cli/options.hpp"
 #include "cli/split.hpp"
+#include "cli/values.hpp"
 #include "core/exit_status.hpp"
 #include "sys/descriptors.hpp"
 #include "sys/signals.hpp"
@@ -122,7 +123,11 @@ int with_command(const Command& command, const SplitArguments& outer, const sys:
   if (const auto status = parse(app, std::move(option_words))) return *status;
   for (const OptionRow& row : rows) invocation.given.add_from_environment(row);
   if (const auto error = apply_color(invocation.given)) return fail(*error);
-  return command.run(invocation);
+  try {
+    return command.run(invocation);
+  } catch (const BadOption& bad) {
+    return fail(std::string(command.name) + ": " + bad.message);
+  }
 }
 
 }  // namespace

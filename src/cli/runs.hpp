@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-/// What list, show and stop have in common. All throw BadOption.
+/// What list, show and stop have in common.
 namespace reapctl::cli {
 
 /// --format json or --json.

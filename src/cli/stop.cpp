@@ -188,7 +188,10 @@ std::vector<engine::StopResult> stop_with_the_rights_of_each(const proc::ProcFs&
   return results;
 }
 
-int stop(const Invocation& invocation) {
+}  // namespace
+
+int stop_command(const Invocation& invocation) {
+  restore_caller_signals(invocation);
   Refusals refusals;
   const proc::ProcFs proc;
   auto cases = engine::read_cases(proc, registries_to_read(invocation.given, refusals), report::record_codec());
@@ -209,18 +212,6 @@ int stop(const Invocation& invocation) {
   say_error("stop: " + complaint);
   if (!refusals.own.empty()) return core::kExitNotGone;  // it may be where nobody could look
   return status != 0 ? status : core::kExitNoSuchRun;
-}
-
-}  // namespace
-
-int stop_command(const Invocation& invocation) {
-  restore_caller_signals(invocation);
-  try {
-    return stop(invocation);
-  } catch (const BadOption& bad) {
-    say_error("stop: " + bad.message);
-    return core::kExitFailure;
-  }
 }
 
 }  // namespace reapctl::cli
