@@ -4,6 +4,7 @@
 #include "cli/messages.hpp"
 #include "cli/options.hpp"
 #include "cli/split.hpp"
+#include "cli/values.hpp"
 #include "core/exit_status.hpp"
 #include "sys/descriptors.hpp"
 #include "sys/signals.hpp"
@@ -131,7 +132,11 @@ int with_command(const Command& command, const SplitArguments& outer, const sys:
   if (const auto status = parse(app, std::move(option_words))) return *status;
   for (const OptionRow& row : rows) invocation.given.add_from_environment(row);
   if (const auto error = apply_color(invocation.given)) return fail(*error);
-  return command.run(invocation);
+  try {
+    return command.run(invocation);
+  } catch (const BadOption& bad) {
+    return fail(std::string(command.name) + ": " + bad.message);
+  }
 }
 
 }  // namespace
@@ -139,7 +144,7 @@ int with_command(const Command& command, const SplitArguments& outer, const sys:
 int main(int argc, char** argv) {
   const sys::CallerSignals caller_signals = sys::block_signals();
   sys::occupy_standard_descriptors();
-  // With more rights than the caller, everything he controls (environment, paths, descriptors) would be a weapon.
+  // With more rights than the caller, all that the caller controls (environment, paths, descriptors) would be a weapon.
   if (::getauxval(AT_SECURE) != 0) {
     return fail("refuses to run with raised privileges (set-uid, set-gid or capabilities)");
   }
