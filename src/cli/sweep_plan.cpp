@@ -44,6 +44,14 @@ void refuse_broad(const Value& value, const std::string& path, const std::option
   }
 }
 
+/// A bare name means a file here, also one that is deleted, and hardly the program of that name: nothing would be
+/// found, and that would look like nothing there.
+void refuse_bare_name(const Value& value, const std::string& path) {
+  std::error_code failure;
+  if (value.text.find('/') != std::string::npos || std::filesystem::exists(path, failure)) return;
+  reject(value, "no such file here: expected a path, such as /usr/bin/" + value.text);
+}
+
 /// A variable that is in nearly every environment tells no process from another.
 bool is_common(const std::string& assignment) {
   static constexpr std::array<std::string_view, 6> kCommon = {"HOME=", "USER=", "LOGNAME=", "SHELL=", "PATH=", "LANG="};
@@ -84,7 +92,10 @@ core::MatchCriteria match_criteria(const GivenOptions& given) {
     match.uid = user(*value);
   }
   if (match.cwd) refuse_broad(*given.last("match-cwd"), *match.cwd, match.uid);
-  if (match.executable) refuse_broad(*given.last("match-exe"), *match.executable, match.uid);
+  if (match.executable) {
+    refuse_broad(*given.last("match-exe"), *match.executable, match.uid);
+    refuse_bare_name(*given.last("match-exe"), *match.executable);
+  }
   refuse_common(given, match);
   return match;
 }

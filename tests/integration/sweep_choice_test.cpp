@@ -139,6 +139,13 @@ TEST_F(SweepChoice, RefusesWhatEverybodyHas) {
   EXPECT_EQ(reapctl({"sweep", "-n", "--match-env", "HOME=/root", "--match-env", "NO=BODY"}).code(), 0);
 }
 
+TEST_F(SweepChoice, TheNameOfAProgramIsNoPath) {
+  const Outcome outcome = reapctl({"sweep", "-n", "--match-exe", "no-such-program"});
+  EXPECT_EQ(outcome.code(), 125);
+  EXPECT_THAT(outcome.err, HasSubstr("--match-exe \"no-such-program\": no such file here: expected a path"));
+  EXPECT_EQ(reapctl({"sweep", "-n", "--match-exe", "./no-such-program"}).code(), 0) << "it may be deleted";
+}
+
 TEST_F(SweepChoice, ARunIsNamedForCertainOrNotAtAll) {
   for (const char* id : {"00112233445566AA", "00112233445566AB"}) fs::create_directories(registry_ + "/" + id);
   fs::permissions(registry_, fs::perms::owner_all);
