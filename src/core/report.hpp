@@ -140,7 +140,10 @@ struct WorkdirError {
 
 /// For people: path and errno, and what that means where it is not plain: "d/mnt (EXDEV: something is mounted there)".
 [[nodiscard]] inline std::string why_not_deleted(const WorkdirError& error) {
-  return error.path + " (" + error.errno_name + (error.errno_name == "EXDEV" ? ": something is mounted there)" : ")");
+  const char* meaning = error.errno_name == "EXDEV"    ? ": something is mounted there)"
+                        : error.errno_name == "ESTALE" ? ": it is another one now)"
+                                                       : ")";
+  return error.path + " (" + error.errno_name + meaning;
 }
 
 struct WorkdirReport {

@@ -112,6 +112,8 @@ TEST(ReportText, WarningsAndWhatBecameOfTheWorkDirectory) {
                                         "  warning: no record: disk full\n  warning: second"));
   report.workdir = core::WorkdirReport{.path = "/tmp/w", .errors = {{"w/mnt", "EXDEV"}}, .errors_total = 1};
   EXPECT_THAT(text_of(report), HasSubstr("\n  not deleted:  w/mnt (EXDEV: something is mounted there)\n"));
+  report.workdir->errors = {{"w", "ESTALE"}};
+  EXPECT_THAT(text_of(report), HasSubstr("\n  not deleted:  w (ESTALE: it is another one now)\n"));
   report.workdir = core::WorkdirReport{.path = "/tmp/w", .kept = true};
   EXPECT_THAT(text_of(report), HasSubstr("\n  kept /tmp/w\n"));
   report.workdir = core::WorkdirReport{.path = "/tmp/w"};
