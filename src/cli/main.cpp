@@ -62,6 +62,15 @@ bool mentions(const SplitArguments& split, std::string_view option) {
                      [&](const OptionRow* row) { return row->name == option; });
 }
 
+/// What CLI11 objects to, of which command, and where it says what is allowed. Its name is that of `app`.
+std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
+  const std::string name = app.get_name();
+  const std::size_t command = name.find(' ');
+  const std::vector<std::string> unknown = app.remaining();
+  return (command == std::string::npos ? "" : name.substr(command + 1) + ": ") +
+         (unknown.empty() ? error.what() : "unexpected \"" + unknown.front() + "\"") + "; see " + name + " --help";
+}
+
 /// The exit status if there is nothing more to do (help, version, an error), else nullopt.
 std::optional<int> parse(CLI::App& app, std::vector<std::string> words) {
   app.formatter(std::make_shared<Formatter>());
@@ -71,7 +80,7 @@ std::optional<int> parse(CLI::App& app, std::vector<std::string> words) {
   } catch (const CLI::Success& wanted) {
     return app.exit(wanted) == 0 && std::fflush(stdout) == 0 ? 0 : core::kExitFailure;
   } catch (const CLI::ParseError& error) {
-    return fail(error.what());
+    return fail(complaint(app, error));
   }
   return std::nullopt;
 }

@@ -275,7 +275,7 @@ class PlanMaker {
   /// written into it lost.
   static std::optional<core::OutputTarget> descriptor_target(const Value& value) {
     std::string text = value.text;
-    if (text == "/dev/stdout") text = "fd:1";
+    if (text == "-" || text == "/dev/stdout") text = "fd:1";  // nobody wants a file of the name -
     if (text == "/dev/stderr") text = "fd:2";
     for (const std::string_view prefix : {"fd:", "/dev/fd/", "/proc/self/fd/"}) {
       if (!text.starts_with(prefix)) continue;

@@ -11,7 +11,6 @@
 #include <string_view>
 #include <unistd.h>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 namespace reapctl::engine {
@@ -63,8 +62,9 @@ namespace {
 
 /// What became of the attempt to read an environment.
 struct EnvironmentLook {
-  bool in_exec = false;  ///< it is in the middle of its exec and shows nothing, so ask again
-  std::string failure;   ///< why it could not be read, when that is no matter of rights
+  bool in_exec = false;      ///< it is in the middle of its exec and shows nothing, so ask again
+  bool gone = false;         ///< it ended before it could be looked at
+  std::string failure = {};  ///< why it could not be read, when that is no matter of rights
 };
 
 EnvironmentLook look_into(const proc::ProcFs& proc, core::ProcessFacts& process, EnvironmentMemory& memory) {
@@ -75,14 +75,16 @@ EnvironmentLook look_into(const proc::ProcFs& proc, core::ProcessFacts& process,
   const pid_t pid = process.stat.id.pid;
   auto text = proc.environment(pid);
   if (text && text->empty()) {
-    if (proc.is_in_exec(pid)) return {.in_exec = true, .failure = {}};
+    if (proc.is_in_exec(pid)) return {.in_exec = true};
     text = proc.environment(pid);  // it may have been in its exec before, and not be any more
   }
   if (!text) {
     // Where there are processes without end, one of them is on its way out at any time, closed to its own user.
-    if (proc::is_gone(text.error()) || (proc::is_forbidden(text.error()) && proc.is_ending(process.stat.id))) return {};
+    if (proc::is_gone(text.error()) || (proc::is_forbidden(text.error()) && proc.is_ending(process.stat.id))) {
+      return {.gone = true};
+    }
     process.environ_readable = false;
-    return {.in_exec = false, .failure = proc::is_forbidden(text.error()) ? std::string() : text.error().message()};
+    return {.failure = proc::is_forbidden(text.error()) ? std::string() : text.error().message()};
   }
   process.cookies = cookies_in(*text);
   memory.remember(process.stat, process.cookies);
@@ -92,56 +94,100 @@ EnvironmentLook look_into(const proc::ProcFs& proc, core::ProcessFacts& process,
 /// An exec takes this long where the disk is slow and the machine is busy.
 constexpr std::chrono::seconds kLongestExec{1};
 
-/// Who shows nothing in the end is unknown, and not nobody's.
-void ask_again(const proc::ProcFs& proc, ProcessCensus& census, std::vector<std::size_t> in_exec,
-               EnvironmentMemory& memory, core::TimePoint deadline) {
-  while (!in_exec.empty() && core::Clock::now() < deadline) {
-    (void)::poll(nullptr, 0, 1);  // nothing tells of the end of an exec
-    std::erase_if(in_exec, [&](std::size_t i) {
-      EnvironmentLook look = look_into(proc, census.processes[i], memory);
-      if (census.failure.empty()) census.failure = std::move(look.failure);
-      return !look.in_exec;
-    });
-  }
-  for (const std::size_t i : in_exec) census.processes[i].environ_readable = false;
-}
-
-/// A machine on which somebody is born all the time is looked at so often at most.
+/// How often the list of processes is read again at most, before the census is given up as a restless one.
 constexpr int kMostListings = 10;
+
+/// One list after the other: see take_census.
+class CensusTaker {
+ public:
+  CensusTaker(const proc::ProcFs& proc, std::uint64_t since_ticks, EnvironmentMemory& memory)
+      : proc_(proc), since_ticks_(since_ticks), memory_(memory) {}
+
+  ProcessCensus take() {
+    census_.complete = !hides_processes(proc_);
+    bool again = true;
+    for (int listings = 0; again && listings <= kMostListings; ++listings) {
+      missed_ = false;
+      auto pids = proc_.newcomers(seen_);
+      if (!pids) {
+        census_.complete = false;
+        fail(pids.error().message());
+        break;
+      }
+      // Whoever is quick has the newest number.
+      if (listings > 0) std::reverse(pids->begin(), pids->end());
+      for (const pid_t pid : *pids) look_at(pid);
+      ask_again();
+      again = missed_ || listings == 0;
+    }
+    census_.restless = again && census_.failure.empty();
+    for (core::ProcessFacts& facts : census_.processes) {
+      if (facts.environ_readable) continue;
+      if (const auto status = proc_.status(facts.stat.id.pid)) facts.uid = status->effective_uid;
+    }
+    return std::move(census_);
+  }
+
+ private:
+  void look_at(pid_t pid) {
+    auto stat = proc_.stat(pid);
+    if (!stat) {
+      if (proc::is_gone(stat.error())) {
+        missed_ = true;
+      } else {
+        census_.complete = false;
+        if (!proc::is_forbidden(stat.error())) fail(stat.error().message());
+      }
+      return;
+    }
+    census_.processes.push_back({.stat = stat.take(), .cookies = {}, .cgroups = {}, .uid = {}});
+    core::ProcessFacts& facts = census_.processes.back();
+    if (facts.stat.id.start_ticks < since_ticks_) return;
+    if (core::is_alive(facts.stat)) {
+      if (note(look_into(proc_, facts, memory_))) in_exec_.push_back(census_.processes.size() - 1);
+    } else {
+      missed_ = true;
+    }
+  }
+
+  /// Who shows nothing in the end is unknown, and not nobody's.
+  void ask_again() {
+    while (!in_exec_.empty() && core::Clock::now() < exec_deadline_) {
+      (void)::poll(nullptr, 0, 1);  // nothing tells of the end of an exec
+      std::erase_if(in_exec_, [&](std::size_t i) { return !note(look_into(proc_, census_.processes[i], memory_)); });
+    }
+    for (const std::size_t i : in_exec_) census_.processes[i].environ_readable = false;
+    in_exec_.clear();
+  }
+
+  /// Whether the process is to be asked again.
+  bool note(EnvironmentLook look) {
+    missed_ = missed_ || look.gone;
+    fail(std::move(look.failure));
+    return look.in_exec;
+  }
+
+  void fail(std::string why) {
+    if (census_.failure.empty()) census_.failure = std::move(why);
+  }
+
+  const proc::ProcFs& proc_;
+  const std::uint64_t since_ticks_;
+  EnvironmentMemory& memory_;
+  const core::TimePoint exec_deadline_ = core::Clock::now() + kLongestExec;
+  std::unordered_map<pid_t, ino_t> seen_;
+  std::vector<std::size_t> in_exec_;  ///< indices in the census
+  bool missed_ = false;               ///< somebody of the last list has not been looked at while he was alive
+  ProcessCensus census_;
+};
 
 }  // namespace
 
 /// A list of processes is old when it is read: of it, one may have forked a child and ended before he is looked at, and
-/// then neither is seen. So there is one list after the other, until one has nobody new: whoever was alive when that
-/// one was made has been looked at.
+/// then neither is seen. So there is one list after the other, until everybody who was new on one was alive when he was
+/// looked at: whoever was there when that one was made has been looked at, and who was born since has a parent who was.
 ProcessCensus take_census(const proc::ProcFs& proc, std::uint64_t since_ticks, EnvironmentMemory& memory) {
-  ProcessCensus census{.processes = {}, .complete = !hides_processes(proc), .failure = {}, .unsure_cgroups = {}};
-  const core::TimePoint exec_deadline = core::Clock::now() + kLongestExec;
-  std::unordered_set<pid_t> seen;
-  std::size_t seen_before = 0;
-  for (int listings = 0; listings < kMostListings; ++listings) {
-    proc::Listing listing = proc.newcomers(seen);
-    census.complete = census.complete && listing.complete;
-    if (census.failure.empty()) census.failure = std::move(listing.failure);
-    if (seen.size() == seen_before) break;
-    seen_before = seen.size();
-    std::vector<std::size_t> in_exec;
-    for (core::ProcessStat& stat : listing.processes) {
-      core::ProcessFacts facts{.stat = std::move(stat), .cookies = {}, .cgroups = {}, .uid = {}};
-      if (facts.stat.id.start_ticks >= since_ticks && core::is_alive(facts.stat)) {
-        EnvironmentLook look = look_into(proc, facts, memory);
-        if (look.in_exec) in_exec.push_back(census.processes.size());
-        if (census.failure.empty()) census.failure = std::move(look.failure);
-      }
-      census.processes.push_back(std::move(facts));
-    }
-    ask_again(proc, census, std::move(in_exec), memory, exec_deadline);
-  }
-  for (core::ProcessFacts& facts : census.processes) {
-    if (facts.environ_readable) continue;
-    if (const auto status = proc.status(facts.stat.id.pid)) facts.uid = status->effective_uid;
-  }
-  return census;
+  return CensusTaker(proc, since_ticks, memory).take();
 }
 
 void count_as_dead(ProcessCensus& census, const std::vector<core::OwningRun>& runs) {

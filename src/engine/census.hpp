@@ -16,8 +16,9 @@ namespace reapctl::engine {
 
 struct ProcessCensus {
   std::vector<core::ProcessFacts> processes;
-  bool complete = true;  ///< false: some were hidden or could not be read
-  std::string failure;   ///< why that is a failure and no matter of rights: then nobody can tell who is there
+  bool complete = true;   ///< false: some were hidden or could not be read
+  std::string failure;    ///< why that is a failure and no matter of rights: then nobody can tell who is there
+  bool restless = false;  ///< on each list somebody had ended before he was looked at, and may have left a child
   /// Runs in whose cgroup there may be somebody of whom no process tells.
   std::set<std::string> unsure_cgroups;
 };

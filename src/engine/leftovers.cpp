@@ -1,6 +1,7 @@
 #include "engine/leftovers.hpp"
 
 #include "core/removal_display.hpp"
+#include "core/report.hpp"
 #include "engine/remover.hpp"
 #include "engine/run_cgroup.hpp"
 #include "engine/workdir.hpp"
@@ -178,7 +179,14 @@ class LeftoverRemoval {
     }
     if (stats.complete) return;
     problem(workdir.path + (ended ? " could not be deleted completely" : " took too long to delete") +
-            (stats.errors.empty() ? "" : ": " + stats.errors.front().path + " " + stats.errors.front().errno_name));
+            first_error(stats));
+  }
+
+  static std::string first_error(const RemovalStats& stats) {
+    if (stats.errors.empty()) return "";
+    const std::int64_t others = stats.errors_total - 1;
+    return ": " + core::why_not_deleted(stats.errors.front()) +
+           (others > 0 ? ", and " + std::to_string(others) + " more" : "");
   }
 
   /// False when the deadline comes first.

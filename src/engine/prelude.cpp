@@ -3,6 +3,7 @@
 #include "core/exit_status.hpp"
 #include "core/overlap.hpp"
 #include "core/splay.hpp"
+#include "engine/give_up.hpp"
 #include "engine/run_facts.hpp"
 #include "proc/host.hpp"
 #include "sys/signals.hpp"
@@ -63,14 +64,13 @@ bool Prelude::wait(std::optional<core::TimePoint> until, int fd) {
 
 void Prelude::on_signal() {
   const auto info = sys::next_signal(signal_fd_.get());
-  if (!info || sys::is_ignored(static_cast<int>(info->ssi_signo))) return;
-  const int signal = static_cast<int>(info->ssi_signo);
-  const bool from_kernel = info->ssi_code == SI_KERNEL;
-  switch (core::classify_before_start({.number = signal, .from_kernel = from_kernel}, signals_, plan_)) {
+  if (!info) return;
+  const core::ReceivedSignal signal = received(*info);
+  switch (core::classify_before_start(signal, signals_, plan_)) {
     case core::SignalUse::job_stop: sys::stop_self(); break;
     case core::SignalUse::stop: {
-      const bool somebody = !from_kernel && info->ssi_pid != 0;
-      note_stop(core::StopCause::signal, signal,
+      const bool somebody = !signal.from_kernel && info->ssi_pid != 0;
+      note_stop(core::StopCause::signal, signal.number,
                 somebody ? std::optional(static_cast<pid_t>(info->ssi_pid)) : std::nullopt);
       break;
     }

@@ -3,6 +3,7 @@
 #include "core/exit_status.hpp"
 #include "core/signal_name.hpp"
 #include "engine/direct_line.hpp"
+#include "engine/give_up.hpp"
 #include "sys/descriptors.hpp"
 #include "sys/pid_fd.hpp"
 #include "sys/signals.hpp"
@@ -157,10 +158,7 @@ void RunLoop::on_guard_message() {
 }
 
 void RunLoop::on_signal(const signalfd_siginfo& info) {
-  if (sys::is_ignored(static_cast<int>(info.ssi_signo))) return;  // as under nohup, by whoever started us
-  const core::ReceivedSignal received{.number = static_cast<int>(info.ssi_signo),
-                                      .from_kernel = info.ssi_code == SI_KERNEL};
-  switch (core::classify(received, resources_.signals, plan_)) {
+  switch (use_of(info, resources_.signals, plan_)) {
     case core::SignalUse::child_changed:
       if (!reaping_on()) reap();  // or it comes after this, and once a turn is enough
       break;

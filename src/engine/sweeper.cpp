@@ -20,6 +20,10 @@ namespace {
 /// What a deletion gets even if the sweep is to kill at once: there is nothing to be waited for but the disk.
 constexpr core::Millis kDeletionBound{5000};
 
+/// How long one looks for the next of those that end before they can be looked at, when nobody of the runs is seen.
+/// There are some on any busy machine, all of them strangers.
+constexpr core::Millis kRestlessBound{1000};
+
 /// A lock and a directory for each run, a pidfd for each victim: as many as we may.
 void raise_descriptor_limit() {
   rlimit limit{};
@@ -179,8 +183,15 @@ core::SweptProcess& Sweeper::victim_of(const VictimEnd& end) {
 
 void Sweeper::kill() {
   bool nobody_left = false;
-  const auto scan = [this, &nobody_left] {
+  core::TimePoint seen_at = core::Clock::now();
+  const auto may_hide = [&seen_at](const SweepPicture& picture) {
+    const core::TimePoint now = core::Clock::now();
+    if (!picture.selection.victims.empty()) seen_at = now;
+    return picture.census.restless && now < seen_at + kRestlessBound;
+  };
+  const auto scan = [&, this] {
     SweepPicture picture = observer_->look();
+    const bool more = may_hide(picture);
     note(picture);
     count_living(picture);
     nobody_left = picture.selection.victims.empty();
@@ -190,7 +201,7 @@ void Sweeper::kill() {
       sight.victims.push_back(std::move(picture.census.processes[victim.process].stat));
       sight.others.erase(sight.victims.back().id);
     }
-    sight.more = observer_->cgroups_to_kill_are_populated();
+    sight.more = more || observer_->cgroups_to_kill_are_populated();
     nobody_left = nobody_left && !sight.more;
     return sight;
   };
@@ -211,6 +222,7 @@ void Sweeper::kill() {
   const SweepPicture last = observer_->look();
   note(last);
   count_living(last);
+  if (may_hide(last) && survey_failure_.empty()) survey_failure_ = "keep up with processes that fork and end at once";
 }
 
 void Sweeper::clean_up() {
@@ -238,7 +250,7 @@ void Sweeper::clean_up(SweepTarget& target) {
   } else if (target.unjudged > 0) {
     target.reason = counted(target.unjudged, "could not be judged");
   } else if (!survey_failure_.empty()) {
-    target.reason = "whether anything of it is alive cannot be told: " + survey_failure_;
+    target.reason = "whether anything of it is alive cannot be told: cannot " + survey_failure_;
   } else if (target.inner > 0) {
     target.reason = target.inner_run;
   } else {

@@ -32,7 +32,7 @@ class VictimLadder {
   struct Sight {
     std::vector<core::ProcessStat> victims;
     std::set<core::ProcessId> others;
-    bool more = false;  ///< somebody else is there whom `kill_groups` ends: chains of short lives slip through a look
+    bool more = false;  ///< somebody else is there, or may be: chains of short lives slip through a look
   };
   /// Looks; called again until nobody new turns up.
   using Scan = std::function<Sight()>;

@@ -185,17 +185,11 @@ Listing ProcFs::descendants(pid_t root, const std::vector<pid_t>& firsts) const 
 }
 
 Listing ProcFs::all() const {
-  std::unordered_set<pid_t> nobody;
-  return newcomers(nobody);
-}
-
-Listing ProcFs::newcomers(std::unordered_set<pid_t>& seen) const {
   const auto pids = numbers_in("");
   if (!pids) return Listing{.processes = {}, .complete = false, .failure = pids.error().message()};
   Listing listing;
-  listing.processes.reserve(pids->size() - std::min(pids->size(), seen.size()));
+  listing.processes.reserve(pids->size());
   for (const pid_t pid : *pids) {
-    if (!seen.insert(pid).second) continue;
     auto process = stat(pid);
     if (process) {
       listing.processes.push_back(process.take());
@@ -205,6 +199,15 @@ Listing ProcFs::newcomers(std::unordered_set<pid_t>& seen) const {
     }
   }
   return listing;
+}
+
+sys::Result<std::vector<pid_t>> ProcFs::newcomers(std::unordered_map<pid_t, ino_t>& seen) const {
+  std::vector<pid_t> pids;
+  const auto listed = each_number("", std::numeric_limits<std::size_t>::max(), [&](pid_t pid, ino_t inode) {
+    if (std::exchange(seen[pid], inode) != inode) pids.push_back(pid);
+  });
+  if (!listed) return listed.error();
+  return pids;
 }
 
 sys::Result<SignalMasks> ProcFs::signal_masks(pid_t pid) const {
@@ -312,12 +315,19 @@ void ProcFs::each_line(std::string_view path, const std::function<bool(std::stri
 }
 
 sys::Result<std::vector<pid_t>> ProcFs::numbers_in(std::string_view path, std::size_t limit) const {
+  std::vector<pid_t> numbers;
+  const auto listed = each_number(path, limit, [&](pid_t number, ino_t /*inode*/) { numbers.push_back(number); });
+  if (!listed) return listed.error();
+  return numbers;
+}
+
+sys::Result<void> ProcFs::each_number(std::string_view path, std::size_t limit,
+                                      const std::function<void(pid_t, ino_t)>& consume) const {
   const std::string full = full_path(path);
   // opendir(3) sets close-on-exec.
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(full.c_str()), ::closedir);
   if (directory == nullptr) return sys::last_error("opendir", full);
-  std::vector<pid_t> numbers;
-  while (numbers.size() < limit) {
+  while (limit > 0) {
     errno = 0;
     const dirent* entry = ::readdir(directory.get());
     if (entry == nullptr) {
@@ -327,9 +337,12 @@ sys::Result<std::vector<pid_t>> ProcFs::numbers_in(std::string_view path, std::s
     const std::string_view name = entry->d_name;
     pid_t number = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-    if (error == std::errc{} && end == name.data() + name.size()) numbers.push_back(number);
+    if (error == std::errc{} && end == name.data() + name.size()) {
+      consume(number, entry->d_ino);
+      --limit;
+    }
   }
-  return numbers;
+  return {};
 }
 
 std::string ProcFs::link(std::string_view path) const {

@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 #include <sys/types.h>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -102,8 +102,9 @@ class ProcFs {
   /// Every process of this PID namespace that hidepid does not hide from us.
   [[nodiscard]] Listing all() const;
 
-  /// Those whose pids are not in `seen`, which takes them in, also of such as are gone before they can be looked at.
-  [[nodiscard]] Listing newcomers(std::unordered_set<pid_t>& seen) const;
+  /// The pids of those who are not in `seen`, which takes them in: for each pid the inode of its directory, by which
+  /// one that is used again is told from its former owner (proc_pid_make_inode in fs/proc/base.c).
+  [[nodiscard]] sys::Result<std::vector<pid_t>> newcomers(std::unordered_map<pid_t, ino_t>& seen) const;
 
   [[nodiscard]] sys::Result<SignalMasks> signal_masks(pid_t pid) const;
 
@@ -157,6 +158,9 @@ class ProcFs {
 
   [[nodiscard]] std::string full_path(std::string_view path) const;
   [[nodiscard]] sys::Result<std::string> read_to_end(std::string_view path, bool short_is_end) const;
+  /// Hands the entries of a directory whose names are numbers to `consume`, with their inodes, at most `limit` of them.
+  [[nodiscard]] sys::Result<void> each_number(std::string_view path, std::size_t limit,
+                                              const std::function<void(pid_t, ino_t)>& consume) const;
   [[nodiscard]] sys::Result<std::vector<pid_t>> children_of_thread(pid_t pid, pid_t thread) const;
 
   std::string root_;

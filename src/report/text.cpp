@@ -162,7 +162,7 @@ void add_workdir(Lines& lines, const core::WorkdirReport& workdir) {
   Lines block;
   if (!workdir.kept && !workdir.deleted && workdir.errors.empty()) block.push_back(printable(workdir.path));
   for (const core::WorkdirError& error : workdir.errors) {
-    block.push_back(printable(error.path) + " (" + printable(error.errno_name) + ")");
+    block.push_back(printable(core::why_not_deleted(error)));
   }
   add_block(lines, "  not deleted:  ", limited(std::move(block), workdir.errors_total));
 }

@@ -25,6 +25,22 @@ namespace fs = std::filesystem;
 /// For a signal to be heard, or for all to be over: on two cores both take a second or two.
 constexpr std::chrono::seconds kStormPatience{25};
 
+/// By PID 1, who lets the one whom somebody waits for be.
+void reap_all_but(pid_t pid) {
+  siginfo_t info{};
+  while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 && info.si_pid != 0) {
+    if (info.si_pid == pid) return;
+    (void)::waitpid(info.si_pid, nullptr, __WALL);
+    info.si_pid = 0;
+  }
+}
+
+bool has_no_children() {
+  pid_t ended = 0;
+  for (int i = 0; i < 10'000 && (ended = ::waitpid(-1, nullptr, WNOHANG | __WALL)) > 0; ++i) continue;
+  return ended < 0;
+}
+
 using Row = std::tuple<const char*, User>;
 
 class Storm : public testing::TestWithParam<Row> {
@@ -86,6 +102,38 @@ TEST_P(Storm, TheDeadlineIsKept) {
     EXPECT_EQ(outcome.code(), 124) << outcome.err;
     EXPECT_EQ(outcome.report["result"], "timeout") << outcome.report_text;
     expect_all_gone(outcome);
+  });
+}
+
+/// Lives so short that each is over before it can be looked at, whose numbers soon come round again, and a first
+/// process that is slow to reap them.
+TEST(Chains, ASweepDoesNotTakeThemForNobody) {
+  REQUIRE_PID_NAMESPACE();
+  if (const std::string obstacle = storm_obstacle(); !obstacle.empty()) GTEST_SKIP() << obstacle;
+  in_a_world_apart(User::self, [](const World& world) {
+    const std::string registry = world.directory + "/registry";
+    write_file("/proc/sys/kernel/pid_max", "1000");
+    for (int round = 0; round < 2; ++round) {
+      Roster roster;
+      Args options{"--contain", "subreaper", "--no-guard", "--report", "none"};
+      Launch launch = run_of(std::move(options), misbehave(roster, {"ignore=TERM", "chain=4", "ready=main"}));
+      launch.env = {{"REAPCTL_REGISTRY", registry}};
+      launch.leaves_processes = true;
+      Reapctl reapctl(std::move(launch));
+      const Process main = roster.next();
+      reapctl.send(SIGKILL);
+      send_signal(main.pid, SIGKILL);
+      (void)reapctl.wait();
+      Reapctl sweeping(Launch{.args = {"sweep", "--ladder", "TERM:2s,KILL"},
+                              .env = {{"REAPCTL_REGISTRY", registry}},
+                              .leaves_processes = true});
+      while (!await_end(sweeping.pid(), std::chrono::milliseconds(100))) reap_all_but(sweeping.pid());
+      const Outcome outcome = sweeping.wait();
+      const bool on_record = fs::directory_iterator(registry) != fs::directory_iterator();
+      EXPECT_EQ(outcome.code() != 0, on_record) << outcome.out << outcome.err;
+      // All of them are our children. Of a chain there is always one.
+      EXPECT_TRUE(outcome.code() == 4 || await(has_no_children)) << outcome.out << outcome.err;
+    }
   });
 }
 

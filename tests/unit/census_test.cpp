@@ -4,6 +4,7 @@
 #include "support/fake_proc.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
@@ -132,6 +133,91 @@ TEST(Census, WhoIsBornBehindTheListIsOnTheNext) {
   const ProcessCensus census = take_census(proc::ProcFs(fake.root()), 0, memory);
   parent.join();
   EXPECT_THAT(facts_of(census, 11).cookies, ElementsAre("00112233445566AA"));
+}
+
+/// His former owner is on the list before.
+TEST(Census, WhoHasThePidOfSomebodyWhoHasEndedIsSomebodyNew) {
+  const FakeProc fake{{"1/stat", stat_line({.pid = 1})},
+                      {"12/stat", stat_line({.pid = 12, .ppid = 1})},
+                      {"12/environ", "A=1\0"s},
+                      {"12.next/stat", stat_line({.pid = 12, .start_ticks = 9, .environment_end = 100})},
+                      {"12.next/environ", kCookie},
+                      {"20/stat", stat_line({.pid = 20})}};
+  const std::string environ = fake.root() + "/20/environ";
+  ASSERT_EQ(::mkfifo(environ.c_str(), 0600), 0);
+  std::thread change([&] {
+    const int reader_is_there = ::open(environ.c_str(), O_WRONLY | O_CLOEXEC);
+    std::filesystem::rename(fake.root() + "/12", fake.root() + "/12.before");
+    std::filesystem::rename(fake.root() + "/12.next", fake.root() + "/12");
+    (void)!::write(reader_is_there, "A=1", 4);
+    ::close(reader_is_there);
+  });
+  EnvironmentMemory memory;
+  const ProcessCensus census = take_census(proc::ProcFs(fake.root()), 0, memory);
+  change.join();
+  const auto& all = census.processes;
+  EXPECT_TRUE(std::any_of(all.begin(), all.end(), [](const core::ProcessFacts& facts) {
+    return facts.stat.id.pid == 12 && facts.stat.id.start_ticks == 9 && facts.cookies.size() == 1;
+  }));
+}
+
+/// While anybody new is looked at, the next one is born.
+class Generations {
+ public:
+  explicit Generations(char state) : state_(state) {
+    add();
+    thread_ = std::thread([this] { go_on(); });
+  }
+  ~Generations() {
+    over_ = true;
+    const int nobody_looks = ::open(stat_of(newest_).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    thread_.join();
+    ::close(nobody_looks);
+  }
+  Generations(const Generations&) = delete;
+  Generations& operator=(const Generations&) = delete;
+
+  [[nodiscard]] ProcessCensus census() const {
+    EnvironmentMemory memory;
+    return take_census(proc::ProcFs(fake_.root()), 0, memory);
+  }
+
+ private:
+  [[nodiscard]] std::string stat_of(int pid) const { return fake_.root() + "/" + std::to_string(pid) + "/stat"; }
+
+  void add() {
+    const int pid = newest_ + 1;
+    fake_.put({std::to_string(pid) + "/environ", "A=1\0"s});
+    if (::mkfifo(stat_of(pid).c_str(), 0600) != 0) throw std::runtime_error("mkfifo");
+    newest_ = pid;
+  }
+
+  void go_on() {
+    while (!over_) {
+      const int pid = newest_;
+      const int stat = ::open(stat_of(pid).c_str(), O_WRONLY | O_CLOEXEC);
+      if (!over_) add();
+      const std::string line = stat_line({.pid = pid, .state = state_});
+      (void)!::write(stat, line.data(), line.size());
+      ::close(stat);
+    }
+  }
+
+  FakeProc fake_{{"1/stat", stat_line({.pid = 1})}, {"1/environ", "A=1\0"s}};
+  const char state_;
+  std::atomic<int> newest_ = 100;
+  std::atomic<bool> over_ = false;
+  std::thread thread_;
+};
+
+TEST(Census, WhereEverybodyNewHasEndedAlreadySomebodyMayHide) {
+  EXPECT_TRUE(Generations('Z').census().restless);
+}
+
+TEST(Census, WhereEverybodyNewIsSeenNobodyHides) {
+  const ProcessCensus census = Generations('S').census();
+  EXPECT_FALSE(census.restless);
+  EXPECT_EQ(census.processes.size(), 3U) << "two lists, and one who was new on each";
 }
 
 /// Its environment was not there when it was looked for, and its exec over when that was asked for.
