@@ -1,7 +1,6 @@
 #include "engine/doctor.hpp"
 
 #include "cli/commands.hpp"
-#include "cli/messages.hpp"
 #include "cli/print.hpp"
 #include "cli/runs.hpp"
 #include "core/exit_status.hpp"
@@ -15,9 +14,7 @@ int doctor_command(const Invocation& invocation) {
   const bool json = wants_json(invocation.given);
   const engine::RegistryPlaces places{.chosen = registry_directory(invocation.given)};
   const auto report = engine::examine(proc::ProcFs(), places, report::record_codec());
-  if (print(json ? report::to_json(report) : report::to_text(report))) return 0;
-  say_error("doctor: cannot write to standard output");
-  return core::kExitFailure;
+  return print("doctor", json ? report::to_json(report) : report::to_text(report)) ? 0 : core::kExitFailure;
 }
 
 }  // namespace reapctl::cli

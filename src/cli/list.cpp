@@ -1,5 +1,4 @@
 #include "cli/commands.hpp"
-#include "cli/messages.hpp"
 #include "cli/print.hpp"
 #include "cli/runs.hpp"
 #include "core/exit_status.hpp"
@@ -17,9 +16,8 @@ int list_command(const Invocation& invocation) {
     throw BadOption{"--all-users: only root can see the runs of others"};
   }
   const auto list = list_runs(invocation.given);
-  if (print(json ? report::list_json(list) : report::list_text(list))) return list.incomplete ? core::kExitNotGone : 0;
-  say_error("list: cannot write to standard output");
-  return core::kExitFailure;
+  if (!print("list", json ? report::list_json(list) : report::list_text(list))) return core::kExitFailure;
+  return list.incomplete ? core::kExitNotGone : 0;
 }
 
 }  // namespace reapctl::cli

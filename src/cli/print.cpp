@@ -1,5 +1,7 @@
 #include "cli/print.hpp"
 
+#include "cli/messages.hpp"
+
 #include <csignal>
 #include <cstdio>
 #include <pthread.h>
@@ -11,10 +13,12 @@ void restore_caller_signals(const Invocation& invocation) {
   (void)::pthread_sigmask(SIG_SETMASK, &invocation.caller_signals.mask, nullptr);
 }
 
-bool print(std::string_view text) {
+bool print(std::string_view command, std::string_view text) {
   const bool written =
       std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fputc('\n', stdout) == '\n';
-  return written && std::fflush(stdout) == 0;
+  if (written && std::fflush(stdout) == 0) return true;
+  say_error(std::string(command) + ": cannot write to standard output");
+  return false;
 }
 
 }  // namespace reapctl::cli

@@ -20,9 +20,8 @@ int not_found(const std::string& what) {
 }
 
 int show(const core::RunList& list, std::size_t run, bool json) {
-  if (print(json ? report::show_json(list.runs[run], list.at) : report::show_text(list.runs[run]))) return 0;
-  say_error("show: cannot write to standard output");
-  return core::kExitFailure;
+  const std::string text = json ? report::show_json(list.runs[run], list.at) : report::show_text(list.runs[run]);
+  return print("show", text) ? 0 : core::kExitFailure;
 }
 
 int show_owner(const core::RunList& list, pid_t pid, bool json) {

@@ -239,7 +239,7 @@ int sweep_command(const Invocation& invocation) {
   if (!report) return refuse("cannot " + report.error().message());
   const std::string text = render(*report, plan.format);
   if (plan.format == core::SweepFormat::github && !plan.dry_run && !text.empty()) add_step_summary(*report);
-  if (!text.empty() && !print(text)) return refuse("cannot write to standard output");
+  if (!text.empty() && !print("sweep", text)) return core::kExitFailure;
   return report->exit_code;
 }
 

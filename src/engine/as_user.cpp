@@ -117,8 +117,7 @@ void wait_for_some(std::map<std::size_t, Child>& children) {
     of.push_back(&child);
     until = std::min(until, child.give_up_at);
   }
-  const auto left = std::chrono::ceil<core::Millis>(until - core::Clock::now());
-  (void)::poll(waiting.data(), waiting.size(), static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60000)));
+  (void)::poll(waiting.data(), waiting.size(), sys::poll_timeout_ms(until));
   for (std::size_t i = 0; i < waiting.size(); ++i) {
     if (waiting[i].revents != 0) read_some(*of[i]);
   }

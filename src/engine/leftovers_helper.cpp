@@ -1,8 +1,8 @@
 #include "engine/leftovers_helper.hpp"
 
 #include "engine/helper_task.hpp"
+#include "sys/descriptors.hpp"
 
-#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <poll.h>
@@ -51,10 +51,9 @@ class Words {
 bool ended_by(const HelperTask& task, core::TimePoint deadline) {
   pollfd done{.fd = task.completion_fd(), .events = POLLIN, .revents = 0};
   for (;;) {
-    const auto left = std::chrono::ceil<core::Millis>(deadline - core::Clock::now());
-    const int ready = ::poll(&done, 1, static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000)));
-    if (ready > 0) return true;
-    if (left.count() <= 0) return false;
+    const int timeout_ms = sys::poll_timeout_ms(deadline);
+    if (::poll(&done, 1, timeout_ms) > 0) return true;
+    if (timeout_ms == 0) return false;
   }
 }
 

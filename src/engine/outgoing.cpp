@@ -15,13 +15,6 @@
 namespace reapctl::engine {
 namespace {
 
-/// For poll(2): -1 waits for ever, and what is left of a millisecond counts as one.
-int milliseconds_until(const std::optional<core::TimePoint>& until) {
-  if (!until) return -1;
-  const auto left = std::chrono::ceil<core::Millis>(*until - core::Clock::now()).count();
-  return static_cast<int>(std::clamp<std::int64_t>(left, 0, INT_MAX));
-}
-
 sys::Result<void> await_room(int fd, const GiveUp& give_up) {
   int asker = give_up.fd;
   std::optional<core::TimePoint> until = give_up.until;
@@ -32,7 +25,7 @@ sys::Result<void> await_room(int fd, const GiveUp& give_up) {
   if (give_up.alone) wait_alone();
   for (;;) {
     pollfd ready[2] = {{.fd = fd, .events = POLLOUT, .revents = 0}, {.fd = asker, .events = POLLIN, .revents = 0}};
-    const int count = ::poll(ready, 2, milliseconds_until(until));
+    const int count = ::poll(ready, 2, until ? sys::poll_timeout_ms(*until) : -1);
     if (count < 0 && errno != EINTR) return sys::last_error("poll");
     if (count <= 0 && until && core::Clock::now() >= *until) {
       return sys::Error{.code = ETIMEDOUT, .operation = "write", .subject = {}};

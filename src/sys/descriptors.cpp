@@ -30,6 +30,11 @@ bool is_open(int fd) {
   return ::fcntl(fd, F_GETFD) >= 0;
 }
 
+int poll_timeout_ms(std::chrono::steady_clock::time_point until) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+  return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, INT_MAX));
+}
+
 bool becomes_ready(int fd, std::uint32_t events, std::chrono::milliseconds within) {
   pollfd ready{.fd = fd, .events = static_cast<short>(events), .revents = 0};
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(within);

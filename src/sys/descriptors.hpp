@@ -26,6 +26,10 @@ void occupy_standard_descriptors();
 /// The open descriptors of this process, in order. Errors: /proc is not there.
 [[nodiscard]] Result<std::vector<int>> open_descriptors();
 
+/// What poll(2) and epoll_wait(2) take to wait until then: milliseconds, rounded up so that they do not return before;
+/// 0 when that is over.
+[[nodiscard]] int poll_timeout_ms(std::chrono::steady_clock::time_point until);
+
 /// Whether poll(2) returns in time: one of `events` (POLLIN, …), the end of it, or an error. False early when a signal
 /// comes that is not blocked.
 [[nodiscard]] bool becomes_ready(int fd, std::uint32_t events, std::chrono::milliseconds within);

@@ -1,7 +1,8 @@
 #include "sys/event_loop.hpp"
 
+#include "sys/descriptors.hpp"
+
 #include <algorithm>
-#include <limits>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <utility>
@@ -9,12 +10,6 @@
 namespace reapctl::sys {
 namespace {
 constexpr EventLoop::Tag kTimerTag = UINT32_MAX;
-
-/// As epoll_wait(2) takes it.
-int millis_until(EventLoop::TimePoint when) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(when - std::chrono::steady_clock::now()).count();
-  return static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
-}
 }  // namespace
 
 Result<EventLoop> EventLoop::create() {
@@ -60,10 +55,10 @@ std::optional<EventLoop::Tag> EventLoop::wait(std::optional<TimePoint> deadline,
     timeout_ms = 0;  // overdue: but what is ready already goes first, it may change what is due
   } else if (deadline && armed_ != deadline && !arm(*deadline)) {
     // Without a timerfd (EMFILE) the millisecond resolution of epoll_wait has to do.
-    timeout_ms = millis_until(*deadline);
+    timeout_ms = poll_timeout_ms(*deadline);
   }
   if (at_leisure && timeout_ms != 0) {
-    const int until = millis_until(*at_leisure);
+    const int until = poll_timeout_ms(*at_leisure);
     timeout_ms = timeout_ms < 0 ? until : std::min(timeout_ms, until);
   }
   epoll_event event{};
