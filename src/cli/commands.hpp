@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-/// The commands: each takes what was parsed and returns the exit status.
+/// The commands: each takes what was parsed and returns the exit status, or throws BadOption (cli/values.hpp).
 namespace reapctl::cli {
 
 /// One call of reapctl.

@@ -12,16 +12,11 @@ namespace reapctl::cli {
 
 int doctor_command(const Invocation& invocation) {
   restore_caller_signals(invocation);
-  try {
-    const bool json = wants_json(invocation.given);
-    const auto directory = registry_directory(invocation.given);
-    if (!directory) throw BadOption{directory.error().operation};
-    const auto report = engine::examine(proc::ProcFs(), {.chosen = *directory}, report::record_codec());
-    if (print(json ? report::to_json(report) : report::to_text(report))) return 0;
-    say_error("doctor: cannot write to standard output");
-  } catch (const BadOption& bad) {
-    say_error("doctor: " + bad.message);
-  }
+  const bool json = wants_json(invocation.given);
+  const engine::RegistryPlaces places{.chosen = registry_directory(invocation.given)};
+  const auto report = engine::examine(proc::ProcFs(), places, report::record_codec());
+  if (print(json ? report::to_json(report) : report::to_text(report))) return 0;
+  say_error("doctor: cannot write to standard output");
   return core::kExitFailure;
 }
 

@@ -12,19 +12,13 @@ namespace reapctl::cli {
 
 int list_command(const Invocation& invocation) {
   restore_caller_signals(invocation);
-  try {
-    const bool json = wants_json(invocation.given);
-    if (invocation.given.has("all-users") && ::geteuid() != 0) {
-      throw BadOption{"--all-users: only root can see the runs of others"};
-    }
-    const auto list = list_runs(invocation.given);
-    if (print(json ? report::list_json(list) : report::list_text(list))) {
-      return list.incomplete ? core::kExitNotGone : 0;
-    }
-    say_error("list: cannot write to standard output");
-  } catch (const BadOption& bad) {
-    say_error("list: " + bad.message);
+  const bool json = wants_json(invocation.given);
+  if (invocation.given.has("all-users") && ::geteuid() != 0) {
+    throw BadOption{"--all-users: only root can see the runs of others"};
   }
+  const auto list = list_runs(invocation.given);
+  if (print(json ? report::list_json(list) : report::list_text(list))) return list.incomplete ? core::kExitNotGone : 0;
+  say_error("list: cannot write to standard output");
   return core::kExitFailure;
 }
 

@@ -4,6 +4,7 @@
 #include "cli/messages.hpp"
 #include "cli/options.hpp"
 #include "cli/split.hpp"
+#include "cli/values.hpp"
 #include "core/exit_status.hpp"
 #include "sys/descriptors.hpp"
 #include "sys/signals.hpp"
@@ -61,6 +62,15 @@ bool mentions(const SplitArguments& split, std::string_view option) {
                      [&](const OptionRow* row) { return row->name == option; });
 }
 
+/// What CLI11 objects to, of which command, and where it says what is allowed. Its name is that of `app`.
+std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
+  const std::string name = app.get_name();
+  const std::size_t command = name.find(' ');
+  const std::vector<std::string> unknown = app.remaining();
+  return (command == std::string::npos ? "" : name.substr(command + 1) + ": ") +
+         (unknown.empty() ? error.what() : "unexpected \"" + unknown.front() + "\"") + "; see " + name + " --help";
+}
+
 /// The exit status if there is nothing more to do (help, version, an error), else nullopt.
 std::optional<int> parse(CLI::App& app, std::vector<std::string> words) {
   app.formatter(std::make_shared<Formatter>());
@@ -70,7 +80,7 @@ std::optional<int> parse(CLI::App& app, std::vector<std::string> words) {
   } catch (const CLI::Success& wanted) {
     return app.exit(wanted) == 0 && std::fflush(stdout) == 0 ? 0 : core::kExitFailure;
   } catch (const CLI::ParseError& error) {
-    return fail(error.what());
+    return fail(complaint(app, error));
   }
   return std::nullopt;
 }
@@ -122,7 +132,11 @@ int with_command(const Command& command, const SplitArguments& outer, const sys:
   if (const auto status = parse(app, std::move(option_words))) return *status;
   for (const OptionRow& row : rows) invocation.given.add_from_environment(row);
   if (const auto error = apply_color(invocation.given)) return fail(*error);
-  return command.run(invocation);
+  try {
+    return command.run(invocation);
+  } catch (const BadOption& bad) {
+    return fail(std::string(command.name) + ": " + bad.message);
+  }
 }
 
 }  // namespace
@@ -130,7 +144,7 @@ int with_command(const Command& command, const SplitArguments& outer, const sys:
 int main(int argc, char** argv) {
   const sys::CallerSignals caller_signals = sys::block_signals();
   sys::occupy_standard_descriptors();
-  // With more rights than the caller, everything he controls (environment, paths, descriptors) would be a weapon.
+  // With more rights than the caller, all that the caller controls (environment, paths, descriptors) would be a weapon.
   if (::getauxval(AT_SECURE) != 0) {
     return fail("refuses to run with raised privileges (set-uid, set-gid or capabilities)");
   }

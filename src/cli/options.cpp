@@ -5,7 +5,6 @@
 #include <array>
 #include <cctype>
 #include <cstdlib>
-#include <filesystem>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -61,19 +60,6 @@ std::optional<GivenOptions::Value> GivenOptions::last(const std::string& name) c
 std::vector<GivenOptions::Value> GivenOptions::all(const std::string& name) const {
   const auto found = values_.find(name);
   return found == values_.end() ? std::vector<Value>{} : found->second;
-}
-
-sys::Result<std::string> registry_directory(const GivenOptions& given) {
-  const auto value = given.last("registry");
-  if (!value) return std::string();
-  std::error_code failure;
-  // Made absolute now: reapctl leaves the directory in which it was started, and nested runs start elsewhere.
-  const auto path = std::filesystem::absolute(value->text, failure);
-  if (value->text.empty() || failure) {
-    return sys::Error{
-        .code = 0, .operation = value->source + " \"" + value->text + "\": expected a directory", .subject = {}};
-  }
-  return path.string();
 }
 
 void add_options(CLI::App& command, std::span<const OptionRow* const> wanted, GivenOptions& given) {

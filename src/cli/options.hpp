@@ -1,7 +1,5 @@
 #pragma once
 
-#include "sys/result.hpp"
-
 #include <map>
 #include <optional>
 #include <span>
@@ -59,9 +57,6 @@ class GivenOptions {
  private:
   std::map<std::string, std::vector<Value>> values_;
 };
-
-/// The directory of --registry or REAPCTL_REGISTRY, absolute; empty when none is given. Error: in words.
-[[nodiscard]] sys::Result<std::string> registry_directory(const GivenOptions& given);
 
 /// Adds options to a CLI11 command; parsing fills in `given`, which must outlive it. Only those `wanted`: telling
 /// CLI11 about all costs a tenth of the start, and only the help needs them.

@@ -76,43 +76,82 @@ void warn_of_lost_events(const engine::EventOutput& events, std::vector<std::str
   }
 }
 
+/// Where the run, and its command, say something.
+struct Outputs {
+  engine::ReportOutput report;
+  engine::EventOutput events;
+  std::optional<engine::HeldOutput> held;  ///< with --quiet-on-success
+};
+
+/// Error, in words: the option, and why its place cannot be had.
+sys::Result<Outputs> open_outputs(const core::RunPlan& plan) {
+  const auto cannot = [](const char* option, const sys::Error& why) {
+    return sys::Error{.code = 0, .operation = std::string(option) + ": cannot " + why.message(), .subject = {}};
+  };
+  Outputs outputs;
+  auto report = engine::ReportOutput::open(is_held_back(plan) ? core::OutputTarget{} : plan.report);
+  if (!report) return cannot("--report", report.error());
+  outputs.report = report.take();
+  auto events = engine::EventOutput::open(plan.events);
+  if (!events) return cannot("--events", events.error());
+  outputs.events = events.take();
+  if (!plan.quiet_on_success) return outputs;
+  auto held = engine::HeldOutput::open();
+  if (!held) return cannot("--quiet-on-success", held.error());
+  outputs.held.emplace(held.take());
+  return outputs;
+}
+
+/// What is said when the run is over. With --quiet-on-success nothing, or all of it: what happened, then the output.
+/// The summary is for people and goes to stderr, whatever else the report is wanted for.
+void deliver(const core::RunPlan& plan, const Outputs& outputs, core::RunReport& report, const engine::GiveUp& give_up,
+             engine::SharedReport* shared) {
+  warn_of_lost_events(outputs.events, report.warnings);
+  explain_no_start(report, plan);
+  if (!outputs.held && !outputs.report.wanted()) {
+    for (const std::string& warning : report.warnings) say(warning);
+    return;
+  }
+  const bool show = outputs.held && core::has_failed(report);
+  engine::Delivery delivery(outputs.report, outputs.held ? &*outputs.held : nullptr, shared);
+  delivery.set(outputs.report.wanted() ? render(report, plan) : "",
+               show ? report::to_text(report, plan.report_args) : "");
+  send(delivery, plan, give_up, [&](const std::string& why) {
+    report.warnings.push_back(why);
+    return render(report, plan);
+  });
+}
+
 }  // namespace
 
 int run_command(const Invocation& invocation) {
   if (invocation.operands.empty()) return refuse("no command given: reapctl run [OPTIONS] [--] COMMAND [ARG...]");
   const auto plan = make_run_plan(invocation.given, invocation.operands);
   if (!plan) return refuse(plan.error().message());
-  auto report_output = engine::ReportOutput::open(is_held_back(*plan) ? core::OutputTarget{} : plan->report);
-  if (!report_output) return refuse("--report: cannot " + report_output.error().message());
-  auto event_output = engine::EventOutput::open(plan->events);
-  if (!event_output) return refuse("--events: cannot " + event_output.error().message());
-  std::optional<engine::HeldOutput> held;
-  if (plan->quiet_on_success) {
-    auto opened = engine::HeldOutput::open();
-    if (!opened) return refuse("--quiet-on-success: cannot " + opened.error().message());
-    held.emplace(opened.take());
-  }
+  auto outputs = open_outputs(*plan);
+  if (!outputs) return refuse(outputs.error().message());
 
   const bool verbose = invocation.given.has("verbose");
   engine::RunObserver observer;
   ProgressLine progress;
   observer.removal_progress = [&](std::string_view line) { progress.show(line); };
-  if (event_output->wanted() || verbose) {
+  if (outputs->events.wanted() || verbose) {
     observer.event = [&](const core::Event& event) {
       const std::string line = report::to_json(event, plan->report_args);
-      if (event_output->wanted()) event_output->write(line);
+      if (outputs->events.wanted()) outputs->events.write(line);
       if (!verbose) return;
       progress.show("");
       say_as_it_is(line);
     };
   }
   observer.interrupt_hint = [] { say("once more to stop everything"); };
+  const engine::HeldOutput* const held = outputs->held ? &*outputs->held : nullptr;
   engine::RunSetting setting{.caller_signals = invocation.caller_signals,
                              .run_id = engine::new_run_id(),
                              .record_codec = &report::record_codec(),
-                             .held = held ? &*held : nullptr,
-                             .keep_open = {report_output->descriptor(), event_output->descriptor()}};
-  if (held) {
+                             .held = held,
+                             .keep_open = {outputs->report.descriptor(), outputs->events.descriptor()}};
+  if (held != nullptr) {
     const std::vector<int> also = held->descriptors();
     setting.keep_open.insert(setting.keep_open.end(), also.begin(), also.end());
   }
@@ -121,25 +160,10 @@ int run_command(const Invocation& invocation) {
       observer.event(
           {.at = report.ended_at, .what = core::EndedEvent{.result = report.result, .exit_code = report.exit_code}});
     }
-    warn_of_lost_events(*event_output, report.warnings);
-    explain_no_start(report, *plan);
-    if (!held && !report_output->wanted()) {
-      for (const std::string& warning : report.warnings) say(warning);
-      return;
-    }
-    // --quiet-on-success: nothing, or all of it: what happened, then the output. The summary is for people and goes to
-    // stderr, whatever else the report is wanted for.
-    const bool show = held && core::has_failed(report);
-    engine::Delivery delivery(*report_output, held ? &*held : nullptr, shared);
-    delivery.set(report_output->wanted() ? render(report, *plan) : "",
-                 show ? report::to_text(report, plan->report_args) : "");
-    send(delivery, *plan, give_up, [&](const std::string& why) {
-      report.warnings.push_back(why);
-      return render(report, *plan);
-    });
+    deliver(*plan, *outputs, report, give_up, shared);
   };
   setting.resume_delivery = [&](engine::SharedReport& shared, const engine::GiveUp& give_up) {
-    engine::Delivery delivery(*report_output, held ? &*held : nullptr, &shared);
+    engine::Delivery delivery(outputs->report, held, &shared);
     send(delivery, *plan, give_up, [&](const std::string& why) {
       say(why);
       return std::string(delivery.report());

@@ -5,6 +5,7 @@
 #include "core/signal_name.hpp"
 #include "core/size.hpp"
 #include "sys/descriptors.hpp"
+#include "sys/directory.hpp"
 
 #include <csignal>
 #include <cstdlib>
@@ -35,7 +36,7 @@ class PlanMaker {
     ending();
     containment();
     workdir();
-    registry();
+    plan_.registry = registry_directory(given_);
     overlap();
     held_and_kept();
     output();
@@ -69,7 +70,7 @@ class PlanMaker {
     if (const auto value = given_.last("stop-timeout")) plan_.rules.stop_timeout = duration(*value);
     exclude("ladder", "signal");
     exclude("ladder", "kill-after");
-    plan_.rules.ladder = *core::parse_ladder("INT/TERM:5s,KILL");
+    plan_.rules.ladder = core::default_ladder();
     const auto signal_value = given_.last("signal");
     const auto bound = given_.last("kill-after");
     if (signal_value || bound) {
@@ -212,8 +213,7 @@ class PlanMaker {
     exclude("no-workdir", "keep-workdir");
     core::WorkdirPlan& workdir = plan_.workdir;
     workdir.wanted = !given_.has("no-workdir");
-    const char* tmpdir = std::getenv("TMPDIR");
-    workdir.base = tmpdir != nullptr && *tmpdir != '\0' ? tmpdir : "/tmp";
+    workdir.base = sys::temporary_directory();
     if (const auto value = given_.last("workdir-base")) {
       if (value->text.empty()) reject(*value, "expected a directory");
       workdir.base = value->text;
@@ -246,12 +246,6 @@ class PlanMaker {
     }
   }
 
-  void registry() {
-    auto directory = registry_directory(given_);
-    if (!directory) throw BadOption{directory.error().operation};
-    plan_.registry = directory.take();
-  }
-
   void overlap() {
     if (const auto value = given_.last("splay")) plan_.splay = duration(*value);
     const auto policy = given_.last("on-overlap");
@@ -281,7 +275,7 @@ class PlanMaker {
   /// written into it lost.
   static std::optional<core::OutputTarget> descriptor_target(const Value& value) {
     std::string text = value.text;
-    if (text == "/dev/stdout") text = "fd:1";
+    if (text == "-" || text == "/dev/stdout") text = "fd:1";  // nobody wants a file of the name -
     if (text == "/dev/stderr") text = "fd:2";
     for (const std::string_view prefix : {"fd:", "/dev/fd/", "/proc/self/fd/"}) {
       if (!text.starts_with(prefix)) continue;

@@ -51,11 +51,10 @@ bool wants_json(const GivenOptions& given) {
 
 std::vector<engine::Registry> registries_to_read(const GivenOptions& given, Refusals& refusals) {
   if (!proc::ProcFs::is_usable()) throw BadOption{"/proc is missing or belongs to another PID namespace"};
-  const auto directory = registry_directory(given);
-  if (!directory) throw BadOption{directory.error().operation};
-  auto registries = engine::Registry::open_existing({.chosen = *directory}, refusals.own);
+  const std::string directory = registry_directory(given);
+  auto registries = engine::Registry::open_existing({.chosen = directory}, refusals.own);
   if (!registries) throw BadOption{"cannot " + registries.error().message()};
-  if (!directory->empty() || ::geteuid() != 0) return registries.take();
+  if (!directory.empty() || ::geteuid() != 0) return registries.take();
   auto all = engine::Registry::open_of_all_users({}, refusals.others);
   std::erase_if(refusals.others, [&](const std::string& refusal) {
     return std::find(refusals.own.begin(), refusals.own.end(), refusal) != refusals.own.end();

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-/// What list, show and stop have in common. All throw BadOption.
+/// What list, show and stop have in common.
 namespace reapctl::cli {
 
 /// --format json or --json.
@@ -33,8 +33,8 @@ struct RunOnOffer {
   bool own = true;  ///< of the effective user
 };
 
-/// The one run that RUN means: an id or a unique beginning of one. Our own come first: nobody can keep root from naming
-/// his runs by making one of the same id. nullopt: there is none.
+/// The one run that RUN means: an id or a unique beginning of one. Our own come first: no user can keep root from
+/// naming a run of its own by making one of the same id. nullopt: there is none. Throws BadOption if it is ambiguous.
 [[nodiscard]] std::optional<std::size_t> find_run(const std::vector<RunOnOffer>& runs, const std::string& operand);
 
 }  // namespace reapctl::cli

@@ -31,11 +31,9 @@ int show_owner(const core::RunList& list, pid_t pid, bool json) {
 }
 
 int show_port(const core::RunList& list, const Value& value, bool json) {
-  const auto port = number(value.text);
-  if (!port || *port < 1 || *port > 65535) reject(value, "expected a port from 1 to 65535");
   std::set<std::size_t> runs;
   std::string others;
-  for (const core::ProcessDetails& process : engine::listeners_on(proc::ProcFs(), *port)) {
+  for (const core::ProcessDetails& process : engine::listeners_on(proc::ProcFs(), port(value))) {
     if (const auto run = engine::run_of_process(list, process.pid)) {
       runs.insert(*run);
     } else {
@@ -67,7 +65,10 @@ int show_from(const core::RunList& list, const Invocation& invocation) {
   return run ? show(list, *run, json) : not_found("no run \"" + invocation.operands.front() + "\" on record");
 }
 
-int show_what_is_given(const Invocation& invocation) {
+}  // namespace
+
+int show_command(const Invocation& invocation) {
+  restore_caller_signals(invocation);
   const GivenOptions& given = invocation.given;
   if ((given.last("pid") ? 1U : 0U) + (given.last("port") ? 1U : 0U) + invocation.operands.size() != 1) {
     throw BadOption{"expected one of RUN, --pid and --port"};
@@ -78,18 +79,6 @@ int show_what_is_given(const Invocation& invocation) {
   // It may be where nobody could look.
   for (const std::string& warning : list.warnings) say("show: " + warning);
   return core::kExitNotGone;
-}
-
-}  // namespace
-
-int show_command(const Invocation& invocation) {
-  restore_caller_signals(invocation);
-  try {
-    return show_what_is_given(invocation);
-  } catch (const BadOption& bad) {
-    say_error("show: " + bad.message);
-    return core::kExitFailure;
-  }
 }
 
 }  // namespace reapctl::cli

@@ -29,7 +29,7 @@ constexpr core::Millis kLongestWait = std::chrono::hours(24 * 365);
 /// For the child that acts for another user, to say what it has seen.
 constexpr core::Millis kChildMargin = std::chrono::seconds(5);
 
-/// The runs that are meant. An orphan has nobody who could stop it: `complaint` says what can.
+/// The runs that are meant. An orphan has no reapctl that could stop it: `complaint` says what can.
 std::vector<std::size_t> runs_to_stop(const Invocation& invocation, const engine::RunCases& cases,
                                       std::string& complaint) {
   const auto name = invocation.given.last("name");
@@ -71,7 +71,7 @@ std::vector<std::size_t> runs_to_stop(const Invocation& invocation, const engine
   return wanted;
 }
 
-/// Who is still alive of a run that should have gone, a line each.
+/// The processes still alive of a run that should have gone, a line each.
 std::vector<std::string> who_is_left(const GivenOptions& given, const std::string& run_id) {
   std::vector<std::string> lines;
   const core::RunList list = list_runs(given);
@@ -91,7 +91,7 @@ std::vector<std::string> who_is_left(const GivenOptions& given, const std::strin
   return lines;
 }
 
-/// When to wait no longer: each ladder is bounded, but whoever runs it may be frozen, or his disk be gone.
+/// When to wait no longer: each ladder is bounded, but the reapctl that runs it may be frozen, or its disk be gone.
 core::TimePoint give_up_at(const GivenOptions& given, const engine::RunCases& cases,
                            const std::vector<std::size_t>& wanted) {
   if (const auto value = given.last("stop-timeout")) return core::Clock::now() + duration(*value);
@@ -133,7 +133,7 @@ std::string stop_as_user(const RunsOfUser& runs, const std::vector<std::string>&
   const auto results = engine::stop_runs(proc, cases, wanted, report::record_codec(), deadline);
   std::string answer;
   for (const std::string& path : paths) {
-    const auto found = place.find(path);  // who is not active any more has gone meanwhile
+    const auto found = place.find(path);  // one that is not active any more has gone meanwhile
     if (found != place.end() && !results[found->second].gone)
       answer += report::printable(results[found->second].reason);
     answer += '\n';
@@ -141,8 +141,8 @@ std::string stop_as_user(const RunsOfUser& runs, const std::vector<std::string>&
   return answer;
 }
 
-/// Root believes no record of anybody else's: what is done about it is done with the rights of that user, by whom a
-/// signal to a stranger is refused. The results are in the order of `wanted`.
+/// Root believes no record of another user's: what is done about it is done with the rights of that user, so that the
+/// kernel refuses a signal to a stranger. The results are in the order of `wanted`.
 std::vector<engine::StopResult> stop_with_the_rights_of_each(const proc::ProcFs& proc, engine::RunCases& cases,
                                                              const std::vector<std::size_t>& wanted,
                                                              core::TimePoint deadline) {
@@ -188,7 +188,10 @@ std::vector<engine::StopResult> stop_with_the_rights_of_each(const proc::ProcFs&
   return results;
 }
 
-int stop(const Invocation& invocation) {
+}  // namespace
+
+int stop_command(const Invocation& invocation) {
+  restore_caller_signals(invocation);
   Refusals refusals;
   const proc::ProcFs proc;
   auto cases = engine::read_cases(proc, registries_to_read(invocation.given, refusals), report::record_codec());
@@ -209,18 +212,6 @@ int stop(const Invocation& invocation) {
   say_error("stop: " + complaint);
   if (!refusals.own.empty()) return core::kExitNotGone;  // it may be where nobody could look
   return status != 0 ? status : core::kExitNoSuchRun;
-}
-
-}  // namespace
-
-int stop_command(const Invocation& invocation) {
-  restore_caller_signals(invocation);
-  try {
-    return stop(invocation);
-  } catch (const BadOption& bad) {
-    say_error("stop: " + bad.message);
-    return core::kExitFailure;
-  }
 }
 
 }  // namespace reapctl::cli

@@ -7,6 +7,7 @@
 #include "core/exit_status.hpp"
 #include "engine/as_user.hpp"
 #include "engine/registry.hpp"
+#include "engine/run_cases.hpp"
 #include "engine/sweeper.hpp"
 #include "report/record_json.hpp"
 #include "report/sweep_json.hpp"
@@ -53,7 +54,7 @@ void merge(core::SweepReport& all, core::SweepReport part) {
   if (part.exit_code == core::kExitNotGone || all.exit_code == 0) all.exit_code = part.exit_code;
 }
 
-/// Where runs may be that nobody could look at, not everything is swept.
+/// Where there may be runs that could not be looked at, not everything is swept.
 void say_incomplete(core::SweepReport& report, const std::vector<std::string>& refused) {
   report.warnings.insert(report.warnings.end(), refused.begin(), refused.end());
   if (!refused.empty()) report.exit_code = core::kExitNotGone;
@@ -66,7 +67,7 @@ core::SweepReport sweep_these(const core::SweepPlan& plan, std::vector<engine::R
   return engine::Sweeper(plan, report::record_codec(), progress).run(std::move(registries));
 }
 
-/// Everything that is done for another user is done in a child that has become him.
+/// Everything that is done for another user is done in a child that has become that user.
 std::vector<sys::Result<std::string>> sweep_for_others(const core::SweepPlan& plan,
                                                        std::vector<std::string>& warnings) {
   std::map<uid_t, std::vector<std::string>> theirs;
@@ -107,7 +108,7 @@ void merge_others(core::SweepReport& report, const std::vector<sys::Result<std::
   }
 }
 
-/// Root is told whom it has not asked for.
+/// Root is told of orphaned runs of other users, which it has not asked to sweep.
 void mention_others(core::SweepReport& report) {
   std::vector<std::string> ignored;
   auto registries = engine::Registry::open_of_all_users({}, ignored);
@@ -128,20 +129,16 @@ void mention_others(core::SweepReport& report) {
   }
 }
 
-/// Whole ids in the place of the beginnings of such. Errors, in words: ambiguous, or none of the runs to be swept.
-sys::Result<void> resolve_runs(core::SweepPlan& plan) {
-  if (plan.runs.empty()) return {};
+/// Whole ids in the place of the beginnings of such. Throws BadOption: ambiguous, or none of the runs to be swept.
+void resolve_runs(core::SweepPlan& plan) {
+  if (plan.runs.empty()) return;
   std::vector<std::string> ignored;
   std::vector<engine::Registry> registries;
   if (plan.all_users) {
     registries = engine::Registry::open_of_all_users({}, ignored);
   } else {
     auto own = engine::Registry::open_existing({.chosen = plan.registry}, ignored);
-    if (!own) {
-      sys::Error error = own.error();
-      error.operation.insert(0, "cannot ");
-      return error;
-    }
+    if (!own) throw BadOption{"cannot " + own.error().message()};
     registries = own.take();
   }
   std::vector<RunOnOffer> runs;
@@ -151,15 +148,10 @@ sys::Result<void> resolve_runs(core::SweepPlan& plan) {
     for (const std::string& id : *ids) runs.push_back({.id = id, .own = registry.owner() == ::geteuid()});
   }
   for (std::string& run : plan.runs) {
-    try {
-      const auto found = find_run(runs, run);
-      if (!found) return sys::Error{.code = 0, .operation = "no run \"" + run + "\" on record", .subject = {}};
-      run = runs[*found].id;
-    } catch (const BadOption& ambiguous) {
-      return sys::Error{.code = 0, .operation = ambiguous.message, .subject = {}};
-    }
+    const auto found = find_run(runs, run);
+    if (!found) throw BadOption{"no run \"" + run + "\" on record"};
+    run = runs[*found].id;
   }
-  return {};
 }
 
 sys::Result<core::SweepReport> sweep(const core::SweepPlan& plan) {
@@ -237,17 +229,16 @@ void add_step_summary(const core::SweepReport& report) {
 
 int sweep_command(const Invocation& invocation) {
   restore_caller_signals(invocation);
-  auto plan = make_sweep_plan(invocation.given, invocation.operands);
-  if (!plan) return refuse(plan.error().message());
+  core::SweepPlan plan = make_sweep_plan(invocation.given, invocation.operands);
   if (!proc::ProcFs::is_usable()) return refuse("/proc is missing or belongs to another PID namespace");
-  if (const auto resolved = resolve_runs(*plan); !resolved) return refuse(resolved.error().message());
-  if (plan->match.any() && !plan->confirmed && !plan->dry_run) {
-    if (const auto status = confirm(*plan)) return *status;
+  resolve_runs(plan);
+  if (plan.match.any() && !plan.confirmed && !plan.dry_run) {
+    if (const auto status = confirm(plan)) return *status;
   }
-  const auto report = sweep(*plan);
+  const auto report = sweep(plan);
   if (!report) return refuse("cannot " + report.error().message());
-  const std::string text = render(*report, plan->format);
-  if (plan->format == core::SweepFormat::github && !plan->dry_run && !text.empty()) add_step_summary(*report);
+  const std::string text = render(*report, plan.format);
+  if (plan.format == core::SweepFormat::github && !plan.dry_run && !text.empty()) add_step_summary(*report);
   if (!text.empty() && !print(text)) return refuse("cannot write to standard output");
   return report->exit_code;
 }

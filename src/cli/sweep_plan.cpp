@@ -2,15 +2,15 @@
 
 #include "cli/values.hpp"
 #include "core/ladder.hpp"
+#include "engine/registry.hpp"
+#include "sys/passwd.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <optional>
-#include <sstream>
 #include <string_view>
 #include <unistd.h>
 #include <utility>
@@ -26,19 +26,6 @@ std::string real_path(const Value& value) {
   return path.string();
 }
 
-/// A line of /etc/passwd, passwd(5): of the user with that name or number; empty if there is none.
-std::vector<std::string> passwd_entry(const std::string& name_or_uid) {
-  constexpr std::size_t kUid = 2;
-  std::ifstream passwd("/etc/passwd");
-  for (std::string line; std::getline(passwd, line);) {
-    std::vector<std::string> fields;
-    std::istringstream rest(line);
-    for (std::string field; std::getline(rest, field, ':');) fields.push_back(field);
-    if (fields.size() > kUid && (fields[0] == name_or_uid || fields[kUid] == name_or_uid)) return fields;
-  }
-  return {};
-}
-
 bool is_home(const std::string& path, const std::string& home) {
   std::error_code failure;
   return !home.empty() && std::filesystem::weakly_canonical(home, failure) == path;
@@ -46,20 +33,18 @@ bool is_home(const std::string& path, const std::string& home) {
 
 /// These would match half of a machine. The environment may lie about the home directory; so may /etc/passwd, less.
 void refuse_broad(const Value& value, const std::string& path, const std::optional<uid_t>& of) {
-  constexpr std::size_t kHome = 5;
   if (path == "/") reject(value, "would match nearly everything");
   const char* variable = std::getenv("HOME");
   std::vector<std::string> homes = {variable != nullptr ? variable : ""};
   for (const uid_t uid : {::geteuid(), of.value_or(::geteuid())}) {
-    const auto entry = passwd_entry(std::to_string(uid));
-    if (entry.size() > kHome) homes.push_back(entry[kHome]);
+    if (const auto user = sys::find_user(uid)) homes.push_back(user->home);
   }
   if (std::any_of(homes.begin(), homes.end(), [&](const std::string& home) { return is_home(path, home); })) {
     reject(value, "is a home directory, where every shell is");
   }
 }
 
-/// What everybody has in his environment is nothing to tell anybody by.
+/// A variable that is in nearly every environment tells no process from another.
 bool is_common(const std::string& assignment) {
   static constexpr std::array<std::string_view, 6> kCommon = {"HOME=", "USER=", "LOGNAME=", "SHELL=", "PATH=", "LANG="};
   return std::any_of(kCommon.begin(), kCommon.end(),
@@ -76,10 +61,7 @@ void refuse_common(const GivenOptions& given, const core::MatchCriteria& match) 
 
 uid_t user(const Value& value) {
   if (const auto uid = number(value.text)) return static_cast<uid_t>(*uid);
-  const auto entry = passwd_entry(value.text);
-  if (entry.size() > 2) {
-    if (const auto uid = number(entry[2])) return static_cast<uid_t>(*uid);
-  }
+  if (const auto found = sys::find_user(std::string_view(value.text))) return found->uid;
   reject(value, "no such user in /etc/passwd; give the number");
 }
 
@@ -89,17 +71,9 @@ core::MatchCriteria match_criteria(const GivenOptions& given) {
     if (value.text.find('=') == std::string::npos || value.text.starts_with('=')) reject(value, "expected KEY=VALUE");
     match.environment.push_back(value.text);
   }
-  for (const Value& value : given.all("match-port")) {
-    const auto port = number(value.text);
-    if (!port || *port < 1 || *port > 65535) reject(value, "expected a port from 1 to 65535");
-    match.ports.push_back(*port);
-  }
-  if (const auto value = given.last("match-cwd")) {
-    match.cwd = real_path(*value);
-  }
-  if (const auto value = given.last("match-exe")) {
-    match.executable = real_path(*value);
-  }
+  for (const Value& value : given.all("match-port")) match.ports.push_back(port(value));
+  if (const auto value = given.last("match-cwd")) match.cwd = real_path(*value);
+  if (const auto value = given.last("match-exe")) match.executable = real_path(*value);
   if (const auto value = given.last("match-pid")) {
     const auto pid = number(value->text);
     if (!pid || *pid < 2) reject(*value, "expected the pid of a process other than 1");
@@ -115,11 +89,11 @@ core::MatchCriteria match_criteria(const GivenOptions& given) {
   return match;
 }
 
-core::SweepPlan plan_of(const GivenOptions& given, const std::vector<std::string>& runs) {
+}  // namespace
+
+core::SweepPlan make_sweep_plan(const GivenOptions& given, const std::vector<std::string>& runs) {
   core::SweepPlan plan;
-  auto registry = registry_directory(given);
-  if (!registry) throw BadOption{registry.error().operation};
-  plan.registry = registry.take();
+  plan.registry = registry_directory(given);
   for (const std::string& run : runs) plan.runs.push_back(run_prefix(run));
   if (const auto value = given.last("name")) plan.name = value->text;
   if (const auto value = given.last("older-than")) plan.older_than = duration(*value);
@@ -136,7 +110,7 @@ core::SweepPlan plan_of(const GivenOptions& given, const std::vector<std::string
   }
   if (plan.all_users && ::geteuid() != 0) throw BadOption{"--all-users: only root can act for others"};
   if (plan.all_users && !plan.registry.empty()) throw BadOption{"--all-users does not go with --registry"};
-  plan.ladder = *core::parse_ladder("INT/TERM:5s,KILL");
+  plan.ladder = core::default_ladder();
   if (const auto value = given.last("ladder")) {
     auto ladder = core::parse_ladder(value->text);
     if (!ladder) reject(*value, ladder.error().operation);
@@ -152,23 +126,14 @@ core::SweepPlan plan_of(const GivenOptions& given, const std::vector<std::string
   return plan;
 }
 
-}  // namespace
-
 std::string run_prefix(const std::string& text) {
   std::string prefix;
   for (const char letter : text) prefix += static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
-  if (prefix.empty() || prefix.size() > 16 || prefix.find_first_not_of("0123456789ABCDEF") != std::string::npos) {
+  if (prefix.empty() || prefix.size() > engine::kRunIdLength ||
+      prefix.find_first_not_of("0123456789ABCDEF") != std::string::npos) {
     throw BadOption{"RUN \"" + text + "\": expected the id of a run or the beginning of one, as list shows them"};
   }
   return prefix;
-}
-
-sys::Result<core::SweepPlan> make_sweep_plan(const GivenOptions& given, const std::vector<std::string>& runs) {
-  try {
-    return plan_of(given, runs);
-  } catch (const BadOption& bad) {
-    return sys::Error{.code = 0, .operation = bad.message, .subject = {}};
-  }
 }
 
 }  // namespace reapctl::cli

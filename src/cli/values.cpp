@@ -3,6 +3,8 @@
 #include "core/duration.hpp"
 
 #include <charconv>
+#include <filesystem>
+#include <system_error>
 
 namespace reapctl::cli {
 
@@ -32,6 +34,22 @@ core::Millis duration(const Value& value) {
   const auto parsed = core::parse_duration(value.text);
   if (!parsed) reject(value, parsed.error().operation);
   return *parsed;
+}
+
+int port(const Value& value) {
+  const auto parsed = number(value.text);
+  if (!parsed || *parsed < 1 || *parsed > 65535) reject(value, "expected a port from 1 to 65535");
+  return *parsed;
+}
+
+std::string registry_directory(const GivenOptions& given) {
+  const auto value = given.last("registry");
+  if (!value) return {};
+  std::error_code failure;
+  // Made absolute now: reapctl leaves the directory in which it was started, and nested runs start elsewhere.
+  const auto path = std::filesystem::absolute(value->text, failure);
+  if (value->text.empty() || failure) reject(*value, "expected a directory");
+  return path.string();
 }
 
 }  // namespace reapctl::cli

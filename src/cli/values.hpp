@@ -10,14 +10,15 @@
 #include <utility>
 #include <vector>
 
-/// What the values of options mean. A wrong one throws BadOption, which names the option (or variable), the value and
-/// what is allowed; whoever makes a plan catches it.
+/// What the values of options mean. A wrong one throws BadOption; cli::main catches it, says it in the name of the
+/// command, and exits 125.
 namespace reapctl::cli {
 
 using Value = GivenOptions::Value;
 
+/// Reapctl was used wrongly.
 struct BadOption {
-  std::string message;
+  std::string message;  ///< names the option (or variable), the value and what is allowed
 };
 
 [[noreturn]] void reject(const Value& value, std::string_view reason);
@@ -28,6 +29,12 @@ struct BadOption {
 [[nodiscard]] std::optional<int> number(std::string_view text);
 
 [[nodiscard]] core::Millis duration(const Value& value);
+
+/// A TCP port, from 1 to 65535.
+[[nodiscard]] int port(const Value& value);
+
+/// The directory of --registry or REAPCTL_REGISTRY, absolute; empty when none is given.
+[[nodiscard]] std::string registry_directory(const GivenOptions& given);
 
 template <class T>
 T choice(const Value& value, std::initializer_list<std::pair<const char*, T>> choices) {

@@ -116,6 +116,10 @@ sys::Result<Ladder> parse_ladder(std::string_view text) {
   return ladder;
 }
 
+Ladder default_ladder() {
+  return {{.signal = SIGINT, .if_ignored = SIGTERM, .bound = kDefaultRungBound}};
+}
+
 std::string ladder_text(const Ladder& ladder) {
   std::string text;
   for (const Rung& rung : ladder) {

@@ -25,6 +25,10 @@ using Ladder = std::vector<Rung>;
 
 /// What a rung without a bound gets.
 inline constexpr Millis kDefaultRungBound{5000};
+
+/// INT/TERM:5s,KILL: what a run, and a sweep, does when it is told nothing else.
+[[nodiscard]] Ladder default_ladder();
+
 /// A process still alive this long after its SIGKILL is a survivor (fact: state D, or not ours to signal).
 inline constexpr Millis kSurvivorBound{1000};
 /// Killing ends this long after it began even if it makes progress: something forks faster than it can be killed.
@@ -68,7 +72,7 @@ enum class LadderEvent {
 enum class LadderAction {
   none,
   tell,  ///< signal the tree with the rung in the new state
-  kill,  ///< SIGKILL to whoever is there now
+  kill,  ///< SIGKILL to everything there is now
 };
 
 struct LadderStep {

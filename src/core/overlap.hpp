@@ -23,7 +23,8 @@ struct LockPlan {
 /// 1 to 64 of A-Z a-z 0-9 . _ -, and a name that a file can have: neither "." nor "..".
 [[nodiscard]] bool is_lock_name(std::string_view name);
 
-/// What to do about whoever held the lock before and has let go of it: it may have been killed, and its tree live on.
+/// What to do about a run that held the lock before and has let go of it: it may have been killed, and its tree live
+/// on.
 enum class FormerMove {
   start,       ///< nothing of it can be alive
   finish,      ///< something may be: sweep that run first

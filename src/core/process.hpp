@@ -35,6 +35,11 @@ struct ProcessStat {
   std::uint64_t environment_end = 0;
 };
 
+/// A zombie has nothing left to kill, unless only its first thread has ended (proc_pid_stat(5), num_threads).
+[[nodiscard]] inline bool is_alive(const ProcessStat& process) {
+  return (process.state != 'Z' && process.state != 'X') || process.threads > 1;
+}
+
 /// A process as reports show it. Filled in by proc::describe; what could not be read is empty. A state of '?' says that
 /// /proc/PID/stat could not be read: then comm and the numbers other than pid are unknown.
 struct ProcessDetails {

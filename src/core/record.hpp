@@ -14,14 +14,14 @@
 #include <sys/types.h>
 #include <vector>
 
-/// What is on record of a run: all that somebody needs who has to clean up after it when its reapctl is dead.
+/// What is on record of a run: all that is needed to clean up after it when its reapctl is dead.
 namespace reapctl::core {
 
 enum class RecordState {
   starting,  ///< the command does not run yet; there may be a process that is about to become it
   running,
   stopping,
-  released,  ///< --leftovers leave: reapctl has ended, whoever is left is nobody's victim
+  released,  ///< --leftovers leave: reapctl has ended, and what is left of the run is never swept
 };
 
 /// The main command. Its group and session help to judge processes that cannot be looked into.
@@ -71,7 +71,7 @@ struct RunRecord {
   ProcessId supervisor;
   RecordState state = RecordState::starting;
   std::optional<MainOnRecord> main;
-  std::vector<ProcessId> leftovers;  ///< who has lost his parents, or outlived the main command: a few of many
+  std::vector<ProcessId> leftovers;  ///< some that have lost their parents, or outlived the main command
   int stop_signal = 0;               ///< what asks its reapctl to stop (--stop-on); 0 for none
   std::optional<CgroupOnRecord> cgroup;
   std::optional<WorkdirOnRecord> workdir;
@@ -85,8 +85,8 @@ struct RunRecord {
 /// All processes that the record names.
 [[nodiscard]] std::vector<ProcessId> recorded_processes(const RunRecord& record);
 
-/// A record as text. The command must be on record before it runs, and who it is, is known only once it exists: so the
-/// new process itself writes that down, over the bytes from `main_offset` on, before it becomes the command.
+/// A record as text. The command must be on record before it runs, and its identity is known only once it exists. So
+/// the new process itself writes that down, over the bytes from `main_offset` on, before it becomes the command.
 struct EncodedRecord {
   std::string text;
   std::size_t main_offset = 0;
@@ -103,13 +103,13 @@ struct RecordCodec {
   sys::Result<RunRecord> (*decode)(std::string_view text);
 };
 
-/// How much of its lists a record keeps: what is longer is cut off by the writer and refused by the reader, for whom
-/// somebody else may have written it.
+/// How many entries the lists of a record have at most. The writer cuts off what is longer; the reader refuses it, for
+/// it may be another user's record.
 inline constexpr std::size_t kArgumentsOnRecord = 128;
 inline constexpr std::size_t kEnclosingOnRecord = 1024;
 inline constexpr std::size_t kLeftoversOnRecord = 1024;
 
-/// A record is no longer than this; whatever is longer is none.
+/// In bytes. A file that is longer is no record.
 inline constexpr std::size_t kRecordLimit = std::size_t{256} << 10U;
 
 }  // namespace reapctl::core

@@ -6,7 +6,7 @@ namespace reapctl::core {
 
 std::optional<std::string> RemovalDisplay::line(TimePoint now, std::int64_t files) {
   if (now < next_) return std::nullopt;
-  const auto passed = std::max<std::int64_t>(std::chrono::duration_cast<Millis>(now - since_).count(), 1);
+  const auto passed = std::max<std::int64_t>(to_millis(now - since_).count(), 1);
   const std::int64_t rate = (files - files_) * 1000 / passed;
   since_ = now;
   files_ = files;

@@ -138,6 +138,11 @@ struct WorkdirError {
   std::string errno_name;
 };
 
+/// For people: path and errno, and what that means where it is not plain: "d/mnt (EXDEV: something is mounted there)".
+[[nodiscard]] inline std::string why_not_deleted(const WorkdirError& error) {
+  return error.path + " (" + error.errno_name + (error.errno_name == "EXDEV" ? ": something is mounted there)" : ")");
+}
+
 struct WorkdirReport {
   std::string path;
   bool kept = false;             ///< on purpose: --keep-workdir, or for those that --leftovers leave left

@@ -9,20 +9,21 @@ SignalUse classify(const ReceivedSignal& received, const SignalContext& context,
     case SIGCHLD: return SignalUse::child_changed;
     case SIGTSTP:
     case SIGTTIN:
-    case SIGTTOU: return SignalUse::job_stop;
+    case SIGTTOU: return received.ignored ? SignalUse::ignore : SignalUse::job_stop;
     case SIGPIPE:
     case SIGCONT: return SignalUse::ignore;
     default: break;
   }
   const bool reached_command =
       received.from_kernel && context.shared_group && !(received.number == SIGHUP && context.session_leader);
-  if (reached_command) {
-    return received.number == SIGINT && plan.stop_on.contains(SIGINT) ? SignalUse::typed_interrupt : SignalUse::ignore;
-  }
-  return plan.stop_on.contains(received.number) ? SignalUse::stop : SignalUse::forward;
+  const bool stops = plan.stop_on.contains(received.number) && !received.ignored;
+  if (reached_command) return received.number == SIGINT && stops ? SignalUse::typed_interrupt : SignalUse::ignore;
+  if (received.ignored && mapped_signal(received.number, plan) != received.number) return SignalUse::ignore;
+  return stops ? SignalUse::stop : SignalUse::forward;
 }
 
 SignalUse classify_before_start(const ReceivedSignal& received, const SignalContext& context, const RunPlan& plan) {
+  if (received.ignored) return SignalUse::ignore;
   switch (received.number) {
     case SIGTSTP:
     case SIGTTIN:

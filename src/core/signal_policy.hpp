@@ -17,6 +17,7 @@ enum class SignalUse {
 struct ReceivedSignal {
   int number = 0;
   bool from_kernel = false;  ///< si_code SI_KERNEL: typed on the terminal, or its hangup
+  bool ignored = false;      ///< our caller had it ignored, as a shell has SIGINT and SIGQUIT for `COMMAND &`
 };
 
 struct SignalContext {
@@ -25,10 +26,12 @@ struct SignalContext {
 };
 
 /// Sorts a received signal, by the contract: what is typed has reached the command and is not sent twice; CHLD,
-/// PIPE, CONT, TSTP, TTIN and TTOU are never forwarded.
+/// PIPE, CONT, TSTP, TTIN and TTOU are never forwarded. What our caller had ignored stops nothing, but is forwarded as
+/// it is: the command began with it ignored as well, and if it has a handler now, it would hear it without us.
 [[nodiscard]] SignalUse classify(const ReceivedSignal& received, const SignalContext& context, const RunPlan& plan);
 
-/// The same while there is no command yet, as during --splay: whatever would end a command asks to stop.
+/// The same while there is no command yet, as during --splay: whatever would end a command asks to stop, which is
+/// nothing that our caller had ignored.
 [[nodiscard]] SignalUse classify_before_start(const ReceivedSignal& received, const SignalContext& context,
                                               const RunPlan& plan);
 

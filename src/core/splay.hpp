@@ -7,8 +7,8 @@
 namespace reapctl::core {
 
 /// The part of `range` that a run waits before it begins: less than `range`, the same every day for a machine and a
-/// name, evenly spread over machines and over names. `machine_id` as in machine-id(5), whose text cannot be told from
-/// it.
+/// name, evenly spread over machines and over names. `machine_id` is that of machine-id(5), which should not be
+/// exposed: it cannot be derived from the result.
 [[nodiscard]] Millis splay_offset(std::string_view machine_id, std::string_view name, Millis range);
 
 }  // namespace reapctl::core

@@ -43,7 +43,7 @@ class Transition {
         const bool was_stopping = state_.stop_deadline.has_value();
         state_.main_alive = event.main_alive;
         begin_stop(event);
-        if (was_stopping) state_.stop_deadline = std::max(*state_.stop_deadline, now_ + kHeirsChance);
+        if (was_stopping) state_.stop_deadline = std::max(*state_.stop_deadline, now_ + kGuardsChance);
         if (event.tree_empty) emptied();
         break;
       }
@@ -101,7 +101,7 @@ class Transition {
     switch (event.kind) {
       case RunEventKind::stop_signal:
       case RunEventKind::typed_interrupt:
-        // Whoever asks in words outranks "the main command has left somebody behind" as the reason.
+        // A request outranks "the main command has left processes behind" as the reason.
         if (state_.stop && state_.stop->cause == StopCause::leftovers) record_stop(event);
         // A ladder that nobody has asked for yet is what the first request wants: one signal to a whole control group
         // ends the main command, or the parent, before we read our copy, and must not skip the graceful rungs.
@@ -220,7 +220,7 @@ class Transition {
   /// Until --stop-timeout is over, which may have been running before we took over.
   [[nodiscard]] Millis time_left() const {
     if (!state_.stop_deadline) return Millis::max();
-    return std::max(std::chrono::duration_cast<Millis>(*state_.stop_deadline - now_), Millis(0));
+    return std::max(to_millis(*state_.stop_deadline - now_), Millis(0));
   }
 
   void ladder(LadderEvent event) {
@@ -242,7 +242,7 @@ class Transition {
     remove();
   }
 
-  /// Somebody cannot be killed. He may be using the work directory, so it stays.
+  /// A process cannot be killed. It may be using the work directory, so that stays.
   void give_up() {
     state_.ladder.phase = LadderPhase::over;
     finish();
@@ -262,10 +262,10 @@ class Transition {
     return deadline && now_ >= *deadline;
   }
 
-  /// Even when time is up the kernel still needs a moment to end what was killed, and we to delete.
+  /// When time is up, the kernel still needs a moment to end what was killed, and reapctl to delete.
   static constexpr Millis kLastChance{100};
-  /// What the guard has for both, when a supervisor who hung until he was killed has used up the time.
-  static constexpr Millis kHeirsChance{1000};
+  /// The same for a guard that takes over from a supervisor that hung until it was killed, and used up the time.
+  static constexpr Millis kGuardsChance{1000};
 
   const SupervisionRules& rules_;
   RunState state_;

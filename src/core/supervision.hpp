@@ -80,7 +80,7 @@ struct RunEvent {
 enum class RunAction {
   look,       ///< record the tree as it is now, before it is told anything
   tell,       ///< the current rung to the processes of --scope
-  tell_rest,  ///< the current rung to those who have not heard it: the main command has gone before them
+  tell_rest,  ///< the current rung to those that have not heard it: the main command has ended before them
   kill,       ///< SIGKILL to everything there is now; answer with a census
   hint,       ///< "once more to stop everything"
   remove,     ///< delete the work directory; answer with `removed`

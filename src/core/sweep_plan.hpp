@@ -38,7 +38,7 @@ struct SweepPlan {
   bool fail_if_found = false;
   bool confirmed = false;  ///< -y
   MatchCriteria match;
-  /// Whom somebody has seen and agreed to kill, and why each matched: then of those that match these and no others.
+  /// The processes that somebody has seen and agreed to kill, and why each matched; if set, no others are killed.
   std::optional<std::map<ProcessId, std::vector<std::string>>> agreed;
   Ladder ladder;
   Millis stop_timeout{30000};

@@ -10,4 +10,9 @@ using TimePoint = Clock::time_point;
 using Millis = std::chrono::milliseconds;
 using WallTime = std::chrono::system_clock::time_point;
 
+/// In whole milliseconds, the rest cut off.
+[[nodiscard]] constexpr Millis to_millis(Clock::duration duration) {
+  return std::chrono::duration_cast<Millis>(duration);
+}
+
 }  // namespace reapctl::core

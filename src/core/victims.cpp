@@ -19,11 +19,11 @@ std::string protection(const ProcessStat& process, const Sweeper& sweeper) {
   return {};
 }
 
-/// Whether a process is in a session that no process of the run can be in. Nobody enters a session but by fork or by
-/// beginning one (setsid(2)), so those of the run are in that of its command or in one that one of them leads, and a
-/// session that began before the run, or whose leader is not of the run, holds none. Who has an environment without the
-/// cookie is not of it, as far as anybody can tell; who has none at all may have lost it. A leader's pid is not reused
-/// while there is the session.
+/// Whether a process is in a session that no process of the run can be in. A session is entered only by fork or by
+/// beginning it (setsid(2)). So the processes of the run are in the session of its command, or in one that one of them
+/// leads; none is in a session that began before the run, or whose leader is not of the run. A leader that shows an
+/// environment without the cookie is not of the run, as far as anybody can tell; one that shows none may have lost it.
+/// The pid of a leader is not reused while there is the session.
 class Sessions {
  public:
   Sessions(const std::vector<ProcessFacts>& processes, const std::vector<std::optional<Owner>>& owners)
@@ -48,8 +48,8 @@ class Sessions {
   std::unordered_map<pid_t, std::size_t> index_of_pid_;
 };
 
-/// An unreadable process matters only if it could belong to a run: same user, session or group, not older, and not in
-/// somebody else's session. It may belong to any of them, and so it holds back all of them.
+/// The runs that an unreadable process could belong to: same user, session or group, not older, and not in a session
+/// that excludes it. It may belong to any of them, and so it holds back all of them.
 std::vector<std::size_t> possible_runs(const std::vector<OwningRun>& runs, const std::set<std::size_t>& targets,
                                        const ProcessFacts& process, const Sessions& sessions) {
   std::vector<std::size_t> possible;
@@ -71,7 +71,7 @@ std::string doubt_about(const std::string& unrecorded_run) {
 }
 
 /// Goes from what was matched down to the last descendant, but not below the ancestors of the sweep: else a port that
-/// init holds for somebody (socket activation) would cost everybody his life.
+/// init holds for a service (socket activation) would have every process killed.
 class MatchSelection {
  public:
   MatchSelection(const std::vector<OwningRun>& runs, const Matches& matches, const std::vector<ProcessFacts>& processes,
@@ -114,7 +114,7 @@ class MatchSelection {
     selection_.victims.push_back({.process = process, .run = run, .identified_by = std::move(identified_by)});
   }
 
-  /// Says so if the process is not to be touched.
+  /// Whether the process is not to be touched; then the selection says why.
   bool leave_alone(std::size_t process) {
     const ProcessStat& stat = processes_[process].stat;
     bool certain = true;
@@ -145,10 +145,6 @@ class MatchSelection {
 };
 
 }  // namespace
-
-bool is_alive(const ProcessStat& process) {
-  return (process.state != 'Z' && process.state != 'X') || process.threads > 1;
-}
 
 Selection select_of_runs(const std::vector<OwningRun>& runs, const std::set<std::size_t>& targets,
                          const std::set<std::size_t>& released, const std::vector<ProcessFacts>& processes,

@@ -11,7 +11,7 @@
 
 namespace reapctl::core {
 
-/// Who sweeps: neither he nor who waits for him is ever a victim.
+/// The process that sweeps: neither it nor those that wait for it are ever victims.
 struct Sweeper {
   pid_t pid = 0;
   pid_t pgid = 0;
@@ -56,8 +56,5 @@ struct Matches {
 [[nodiscard]] Selection select_matched(const std::vector<OwningRun>& runs, const Matches& matches,
                                        const std::vector<ProcessFacts>& processes,
                                        const std::vector<std::optional<Owner>>& owners, const Sweeper& sweeper);
-
-/// A zombie has nothing left to kill, unless only its first thread has ended (proc_pid_stat(5), num_threads).
-[[nodiscard]] bool is_alive(const ProcessStat& process);
 
 }  // namespace reapctl::core

@@ -8,10 +8,11 @@
 
 namespace reapctl::engine {
 
-/// Keeps on record who has become our child while the command runs. When nothing but descent says whose a process is,
-/// for its environment was cleared, and we are killed, nothing does any more: it is a child of somebody else then. The
-/// kernel tells nobody of an adoption, so this looks now and then: soon after the start, when daemons are started, and
-/// ever more seldom, so that neither a run of hours nor a chain that forks for ever makes it write often.
+/// Keeps on record which processes have become our children while the command runs. A process with a cleared
+/// environment is known by descent alone; when we are killed it becomes the child of somebody else, and only the record
+/// tells of it. The kernel reports no adoption, so this looks now and then: soon after the start, when daemons are
+/// started, and then ever more seldom, so that neither a run of hours nor a chain that forks for ever makes it write
+/// often.
 class AdoptionWatch {
  public:
   AdoptionWatch(Tree& tree, Registration& registration) : tree_(tree), registration_(registration) {}

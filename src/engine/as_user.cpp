@@ -3,16 +3,15 @@
 #include "engine/remover.hpp"
 #include "sys/children.hpp"
 #include "sys/descriptors.hpp"
+#include "sys/passwd.hpp"
 #include "sys/unique_fd.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cassert>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <fcntl.h>
-#include <fstream>
 #include <grp.h>
 #include <linux/capability.h>
 #include <map>
@@ -28,30 +27,11 @@ namespace reapctl::engine {
 namespace {
 
 constexpr std::size_t kResultLimit = std::size_t{64} << 20U;
-constexpr std::size_t kAtOnce = 16;  ///< children
-constexpr gid_t kNoGroup = 65534;
+constexpr std::size_t kAtOnce = 16;        ///< children
+constexpr gid_t kNoGroup = 65534;          ///< nogroup: of who is not in /etc/passwd
 constexpr core::Millis kDyingBound{1000};  ///< from SIGKILL, or from the last word, to the end of a child
-/// Of a child: who has a million records gets no more of root's memory.
+/// Of a child, in bytes: a user with a million records gets no more of root's memory.
 [[maybe_unused]] constexpr rlim_t kMemoryLimit = rlim_t{1} << 30U;
-
-/// The user's group by /etc/passwd: NSS loads shared objects, which a static binary cannot. Who is not in it has none.
-gid_t group_of(uid_t uid) {
-  std::ifstream passwd("/etc/passwd");
-  const std::string wanted = std::to_string(uid);
-  for (std::string line; std::getline(passwd, line);) {
-    std::array<std::string, 4> fields;  // name, password, uid, gid
-    std::size_t at = 0;
-    for (std::string& field : fields) {
-      const auto end = std::min(line.find(':', at), line.size());
-      field = line.substr(at, end - at);
-      at = std::min(end + 1, line.size());
-    }
-    gid_t gid = kNoGroup;
-    const char* const end = fields[3].data() + fields[3].size();
-    if (fields[2] == wanted && std::from_chars(fields[3].data(), end, gid).ptr == end) return gid;
-  }
-  return kNoGroup;
-}
 
 bool has_no_capabilities() {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
@@ -110,7 +90,8 @@ Child start(const UserTask& task) {
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return child;
   child.result_fd.reset(ends[0]);
   sys::UniqueFd write_end(ends[1]);
-  const gid_t gid = group_of(task.uid);
+  const auto user = sys::find_user(task.uid);
+  const gid_t gid = user ? user->gid : kNoGroup;
   assert(!removal_threads_exist());
   child.pid = ::fork();
   if (child.pid == 0) be_child(task, gid, write_end.get());
@@ -147,7 +128,7 @@ sys::Result<std::string> finish(Child& child, uid_t uid) {
   if (child.pid < 0) return failed("no process could be made for", uid);
   if (!child.ended) (void)::kill(child.pid, SIGKILL);  // our child, not reaped: the pid is its own
   const auto end = sys::reap_within(child.pid, kDyingBound);
-  // The user has it wait for a file system of his own that does not answer. It is left to init.
+  // The user may have it wait for a file system that does not answer. It is left to init.
   if (!end) return failed("a process that acts hangs, and cannot even be killed, for", uid);
   if (!child.ended || child.result.size() > kResultLimit) return failed("it took too long for", uid);
   if (end->info.si_code != CLD_EXITED || end->info.si_status != 0)

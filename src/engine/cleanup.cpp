@@ -48,7 +48,7 @@ void Cleanup::finish(bool abandon, core::TimePoint now) {
   if (!job_) return;
   const bool deletes = is_deleting();
   RemovalStats stats = abandon ? job_->abandon() : job_->take_result();
-  duration_ = std::chrono::duration_cast<core::Millis>(now - started_at_);
+  duration_ = core::to_millis(now - started_at_);
   job_.reset();
   complete_ = stats.complete;
   for (const std::string& remark : stats.remarks) warnings_.push_back("--remove: " + remark);

@@ -23,7 +23,7 @@ std::string why_no_cgroup(const sys::Error& error) {
 sys::Result<Containment> choose_containment(core::ContainMode mode, const proc::ProcFs& proc) {
   if (mode == core::ContainMode::subreaper) return Containment{.ground = {}, .why = "asked for"};
   auto ground = find_cgroup_ground(proc);
-  // Who is free to choose sees it when the command is started: one system call less for everybody else.
+  // With `auto` the start of the command shows whether clone3 works: that spares all others this system call.
   const int clone_error = mode == core::ContainMode::cgroup ? sys::clone_into_cgroup_error() : 0;
   if (clone_error != 0) {
     ground = sys::Error{.code = clone_error, .operation = "start a process in a cgroup with clone3", .subject = {}};

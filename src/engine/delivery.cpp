@@ -17,7 +17,7 @@ std::string label(const char* name, std::size_t size) {
 
 /// Not shown, for its place takes nothing; the other one has a place of its own.
 void complain(const char* name, const sys::Error& why, const GiveUp& give_up) {
-  if (why.code == EPIPE) return;  // who has gone misses nothing
+  if (why.code == EPIPE) return;  // a reader that has gone misses nothing
   const std::string line = std::string("reapctl: ") + name + " is not shown: cannot " + why.message() + "\n";
   Progress progress{};
   (void)Outgoing(line, -1, progress).send(STDERR_FILENO, line.size(), give_up);  // nowhere is left to complain to

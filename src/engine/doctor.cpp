@@ -4,10 +4,10 @@
 #include "engine/containment.hpp"
 #include "engine/registration.hpp"
 #include "engine/run_facts.hpp"
-#include "engine/sweep_targets.hpp"
 #include "sys/cgroup.hpp"
 #include "sys/children.hpp"
 #include "sys/clone.hpp"
+#include "sys/passwd.hpp"
 #include "sys/pid_fd.hpp"
 
 #include <algorithm>
@@ -68,7 +68,7 @@ class Examination {
     utsname system{};
     if (::uname(&system) == 0) report_.kernel = system.release;
     report_.uid = ::geteuid();
-    report_.user = name_of_user(report_.uid);
+    report_.user = sys::user_name(report_.uid);
   }
 
   void subreaper() {

@@ -10,10 +10,13 @@
 
 namespace reapctl::engine {
 
+core::ReceivedSignal received(const signalfd_siginfo& info) {
+  const int number = static_cast<int>(info.ssi_signo);
+  return {.number = number, .from_kernel = info.ssi_code == SI_KERNEL, .ignored = sys::is_ignored(number)};
+}
+
 core::SignalUse use_of(const signalfd_siginfo& info, const core::SignalContext& signals, const core::RunPlan& plan) {
-  if (sys::is_ignored(static_cast<int>(info.ssi_signo))) return core::SignalUse::ignore;
-  return core::classify({.number = static_cast<int>(info.ssi_signo), .from_kernel = info.ssi_code == SI_KERNEL},
-                        signals, plan);
+  return core::classify(received(info), signals, plan);
 }
 
 GiveUp give_up_when_asked(const core::RunPlan& plan, const RunResources& resources) {

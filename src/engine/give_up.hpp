@@ -9,7 +9,10 @@
 
 namespace reapctl::engine {
 
-/// What a signal that came means for the run; nothing if our caller had it ignored.
+/// A signal that came, as the policy sees it.
+[[nodiscard]] core::ReceivedSignal received(const signalfd_siginfo& info);
+
+/// What a signal that came means for the run.
 [[nodiscard]] core::SignalUse use_of(const signalfd_siginfo& info, const core::SignalContext& signals,
                                      const core::RunPlan& plan);
 

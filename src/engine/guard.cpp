@@ -72,16 +72,16 @@ void GuardLink::wake() const {
   (void)sys::send_signal(pid_fd_.get(), SIGCONT);
 }
 
-/// What is received here is no longer pending, and the command would not find it. Either we see that it has looked, or
-/// the supervisor sees that he has to tell us.
+/// What is received here is no longer pending, and the command would not find it. Store, then load, on both sides:
+/// either we see that the command has looked, or the supervisor sees that it has to tell us (tell_of_start).
 void Guard::leave_keys(SharedPage& page, int signal_fd) const {
   if (page.keys_taken_over.load()) return;
   page.keys_left.store(true);
   if (!page.keys_taken_over.load()) sys::hear_all_but(signal_fd, kKeySignals);
 }
 
-/// He may hang already and never see it: so the time runs from here, until he sets his own deadline. And while the exec
-/// of the command hangs he does not read what is sent to him, but looks at the page.
+/// The supervisor may hang already and never see the request: so the time runs from here, until it sets a deadline of
+/// its own. While the exec of the command hangs it does not read what is sent to it, but looks at the page.
 void Guard::on_signal(const signalfd_siginfo& info, SharedPage& page, const GuardOrders& orders) {
   if (!page.stop_asked.load() && orders.asks_to_stop(info)) {
     page.stop_asked.store(true);
@@ -101,7 +101,7 @@ std::optional<core::TimePoint> Guard::next_check(const SharedPage& page) const {
   return deadline ? deadline : asked_until_;
 }
 
-/// One step at a time, each from now on: after both of us were frozen he gets the time that I get.
+/// One step at a time, each counted from now: if both processes were frozen, the supervisor gets its time all the same.
 void Guard::check(const SharedPage& page) {
   const auto due = next_check(page);
   const core::TimePoint now = core::Clock::now();
@@ -110,7 +110,7 @@ void Guard::check(const SharedPage& page) {
   switch (patience_) {
     case Patience::in_time: patience_ = Patience::a_little_more; break;
     case Patience::a_little_more:
-      (void)sys::send_signal(pid_fd_.get(), SIGKILL);  // he is our child and has our rights
+      (void)sys::send_signal(pid_fd_.get(), SIGKILL);  // our child, with our rights: cannot fail
       patience_ = Patience::ending;
       break;
     case Patience::ending: patience_ = Patience::over; break;
@@ -161,7 +161,7 @@ sys::Result<WatchEnd> Guard::watch(SharedPage& page, std::vector<int> keep, cons
       if (const auto info = sys::next_signal(signal_fd->get())) on_signal(*info, page, orders);
     } else if (source == kMessage) {
       const auto kind = on_message(orders);
-      if (!kind) {  // its other end is closed: he is about to end
+      if (!kind) {  // the other end is closed: the supervisor is about to end
         loop->remove(socket_.get());
         if (page.done.load()) orders.let_go();
       }
@@ -175,7 +175,7 @@ sys::Result<WatchEnd> Guard::watch(SharedPage& page, std::vector<int> keep, cons
       if (patience_ == Patience::in_time) {
         sys::wait_and_reap(supervisor_);
       } else {
-        (void)sys::reap(supervisor_);  // whoever holds him may be the one who has to reap him first
+        (void)sys::reap(supervisor_);  // a debugger that holds it may have to reap it first
       }
       return page.done.load() ? WatchEnd::supervisor_done : WatchEnd::supervisor_died;
     }
@@ -197,12 +197,12 @@ sys::Result<GuardedFork> fork_supervisor() {
   GuardedFork sides;
   if (supervisor == 0) {
     (void)::setpgid(0, 0);  // cannot fail for a new child
-    // A command may have stopped us at the instant at which the guard, who would continue us, is killed.
+    // The command may stop us at the instant at which the guard, which would continue us, is killed.
     (void)::prctl(PR_SET_PDEATHSIG, SIGCONT);
     sides.link.emplace(guard, guard_fd.take(), std::move(supervisor_end));
     return sides;
   }
-  // Our child, unreaped: the pid is his whatever has become of him. Without a descriptor for him we could not watch.
+  // Our child, unreaped: the pid stays its own, whatever has become of it. Without a descriptor we could not watch it.
   auto supervisor_fd = sys::open_pid_fd(supervisor);
   if (!supervisor_fd) {
     (void)::kill(supervisor, SIGKILL);

@@ -22,9 +22,9 @@ struct GuardMessage {
   enum class Kind : int {
     signal,       ///< guard: this signal was sent to me
     resumed,      ///< guard: I have been continued after `stop`, or nothing stopped me
-    started,      ///< supervisor: the command has the keys now that you have left
+    started,      ///< supervisor: the command was started, hear all signals again
     stop,         ///< supervisor: the command has stopped, stop as well, the shell is waiting for it
-    hurry,        ///< supervisor: the shared page has a deadline now by which I shall have ended
+    hurry,        ///< supervisor: the shared page says now by when I have to end
     output_gone,  ///< supervisor: nobody reads the output any more, let go of the pipe
     leave,        ///< supervisor: all is done, but a thread of mine may hang in the kernel
   };
@@ -58,7 +58,7 @@ class GuardLink {
   sys::UniqueFd socket_;
 };
 
-/// How the guard's watch ended. A supervisor that cannot even be killed counts as dead: he runs no more.
+/// How the guard's watch ended. A supervisor that cannot even be killed counts as dead: it does nothing any more.
 enum class WatchEnd { supervisor_done, supervisor_died };
 
 /// What the guard does for the run, and must know to see that the supervisor hangs (held by a debugger, in
@@ -68,7 +68,7 @@ struct GuardOrders {
   std::optional<core::Millis> stop_timeout;  ///< without it a stop may take as long as it likes
   std::function<bool(const signalfd_siginfo&)> asks_to_stop{};   ///< whether that signal starts the ladder
   std::function<bool(const signalfd_siginfo&)> pass_straight{};  ///< false if it is for the supervisor
-  std::function<void()> let_go{};       ///< called when the supervisor is done: of what it has removed
+  std::function<void()> let_go{};       ///< called when the supervisor is done: lets go of what that has removed
   std::function<void()> output_gone{};  ///< called when the supervisor says so
 };
 

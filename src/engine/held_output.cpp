@@ -1,6 +1,7 @@
 #include "engine/held_output.hpp"
 
 #include "sys/descriptors.hpp"
+#include "sys/directory.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -15,8 +16,7 @@ namespace {
 /// Appended to, for the command may give it to several writers of its own.
 sys::Result<sys::UniqueFd> nameless_file() {
   constexpr int kFlags = O_RDWR | O_APPEND | O_CLOEXEC;
-  const char* tmpdir = std::getenv("TMPDIR");
-  const std::string directory = tmpdir != nullptr && *tmpdir != '\0' ? tmpdir : "/tmp";
+  const std::string directory = sys::temporary_directory();
   sys::UniqueFd file(::open(directory.c_str(), O_TMPFILE | O_EXCL | kFlags, 0600));
   if (file.valid()) return file;
   std::string name = directory + "/reapctl-output-XXXXXX";  // a file system without O_TMPFILE: NFS, an older overlay

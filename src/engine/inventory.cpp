@@ -2,7 +2,6 @@
 
 #include "engine/census.hpp"
 #include "engine/run_cases.hpp"
-#include "engine/sweep_targets.hpp"
 #include "proc/describe.hpp"
 #include "proc/host.hpp"
 #include "proc/listening.hpp"
@@ -17,7 +16,7 @@ namespace {
 
 std::optional<core::Millis> age_of(const RunCase& run, core::WallTime now) {
   if (!run.record()) return std::nullopt;
-  return std::chrono::duration_cast<core::Millis>(now - run.record()->started_at);
+  return core::to_millis(now - run.record()->started_at);
 }
 
 std::uint64_t oldest_start(const std::vector<core::OwningRun>& runs) {

@@ -104,7 +104,7 @@ void Ledger::note_reaped(const sys::ChildEnd& child, core::TimePoint now) {
   if (known == leftover_of_pid_.end()) return;
   core::Leftover& leftover = report_.leftovers[known->second];
   leftover.died_of = core::exit_status(child.info).signal;
-  leftover.after = std::chrono::duration_cast<core::Millis>(now - main_ended_at_);
+  leftover.after = core::to_millis(now - main_ended_at_);
   if (rung_open_) leftover.rung = rungs_.back().signal_name;
   leftover_of_pid_.erase(known);  // the pid may be given to another process now
 }
@@ -143,7 +143,7 @@ void Ledger::note_survivors() {
   if (report_.survivors.size() > core::kListLimit) report_.survivors.resize(core::kListLimit);
 }
 
-/// Somebody else may hold a listening socket too: who passed it on, or who was as quick as to open one.
+/// A listening socket may be held by another process too, or another process may have opened one on the port since.
 void Ledger::note_freed_ports() {
   std::set<std::string> addresses;
   const auto collect = [&addresses](const core::ProcessDetails& process) {

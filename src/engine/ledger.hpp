@@ -12,13 +12,13 @@
 
 namespace reapctl::engine {
 
-/// Whoever reads the command line of a process that is forking waits until that one has had its turn (its mmap_lock,
-/// fs/proc/base.c): in a storm a tenth of a second for each. When describing has taken so long, and somebody was waited
-/// for, the rest are described by what is known of them. A slow machine alone is no reason to say less.
+/// To read the command line of a process that is forking is to wait until that has had its turn (its mmap_lock,
+/// fs/proc/base.c): in a storm a tenth of a second for each. When describing has taken this long, and had to wait, the
+/// rest are described by what is known already. A slow machine alone is no reason to say less.
 inline constexpr core::Millis kDescribingTime{50};
 
-/// Keeps the books of a run for its report: who was reaped, who was left over and what became of him, which rung
-/// told how many. It looks, but it never signals.
+/// Keeps the books of a run for its report: which processes were reaped, which were left over and what became of them,
+/// how many each rung told. It looks, but it never signals.
 class Ledger {
  public:
   Ledger(const proc::ProcFs& proc, Tree& tree, core::Millis describing_time = kDescribingTime)
@@ -27,7 +27,7 @@ class Ledger {
   /// The tree as it is when a stop begins, for people who ask what hung.
   std::vector<core::ProcessDetails> snapshot();
 
-  /// The main command has ended: whoever lives now is a leftover. Returns how many.
+  /// The main command has ended: every process that lives now is a leftover. Returns how many.
   int note_leftovers(core::TimePoint now);
   /// Those that were noted, core::kListLimit at most.
   [[nodiscard]] std::vector<core::ProcessId> leftovers() const;
@@ -45,7 +45,7 @@ class Ledger {
   /// The same, and it has left these.
   void close_rung(const Tree::Standing& standing);
 
-  /// Whoever is still there has survived the last rung.
+  /// Every process that is still there has survived the last rung.
   void note_survivors();
 
   /// The run is over: which ports has it left free?

@@ -1,8 +1,10 @@
 #include "engine/leftovers.hpp"
 
 #include "core/removal_display.hpp"
+#include "core/report.hpp"
 #include "engine/remover.hpp"
 #include "engine/run_cgroup.hpp"
+#include "engine/workdir.hpp"
 #include "proc/host.hpp"
 #include "sys/directory.hpp"
 #include "sys/unique_fd.hpp"
@@ -115,7 +117,7 @@ class LeftoverRemoval {
       if (place.error().code != ENOENT) return problem("cannot " + place.error().message());
       return unseen(workdir);
     }
-    if (place->name != "reapctl-" + record_.run_id) {
+    if (place->name != workdir_name(record_.run_id)) {
       remark(workdir.path + " is not named after the run: left alone");
       return;
     }
@@ -164,7 +166,7 @@ class LeftoverRemoval {
     const RemovalStats stats = ended ? job->take_result() : job->abandon();
     // Of the directory itself; a file server says the same of what it has forgotten inside.
     if (!stats.errors.empty() && stats.errors.front().errno_name == "ESTALE" &&
-        stats.errors.front().path == "reapctl-" + record_.run_id) {
+        stats.errors.front().path == workdir_name(record_.run_id)) {
       remark(workdir.path + " is another directory now: left alone");
       return;
     }
@@ -177,7 +179,14 @@ class LeftoverRemoval {
     }
     if (stats.complete) return;
     problem(workdir.path + (ended ? " could not be deleted completely" : " took too long to delete") +
-            (stats.errors.empty() ? "" : ": " + stats.errors.front().path + " " + stats.errors.front().errno_name));
+            first_error(stats));
+  }
+
+  static std::string first_error(const RemovalStats& stats) {
+    if (stats.errors.empty()) return "";
+    const std::int64_t others = stats.errors_total - 1;
+    return ": " + core::why_not_deleted(stats.errors.front()) +
+           (others > 0 ? ", and " + std::to_string(others) + " more" : "");
   }
 
   /// False when the deadline comes first.
@@ -238,7 +247,7 @@ WorkdirSize measure_workdir(const core::RunRecord& record, bool same_boot) {
   WorkdirSize size;
   if (!record.workdir || record.workdir->keep) return size;
   const auto place = open_parent(record.workdir->path);
-  if (!place || place->name != "reapctl-" + record.run_id) return size;
+  if (!place || place->name != workdir_name(record.run_id)) return size;
   const auto directory = sys::open_subdirectory(place->parent.get(), place->name.c_str());
   if (!directory) return size;
   const auto identity = sys::directory_identity(directory->get());

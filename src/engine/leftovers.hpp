@@ -11,7 +11,7 @@
 #include <vector>
 
 /// What a dead run leaves on disk, by its record. Everything here is done with the rights of this process, which must
-/// be those of the user whose record it is: whatever the record says, it can do no more than he could.
+/// be those of the record's owner: then the record, whatever it says, brings about nothing that its owner could not do.
 namespace reapctl::engine {
 
 struct LeftoversRemoved {
@@ -29,8 +29,8 @@ struct LeftoverScope {
 };
 
 /// Removes the cgroup, deletes the work directory and the --remove paths, as far as they are provably those of the
-/// record: the directories by their name and identity, a path as why_path_stays has it. Gives up at
-/// `deadline`. Tells `progress` when it takes long, as RunObserver::removal_progress.
+/// record: the directories by their name and identity, a path as why_path_stays has it. Gives up at `deadline`. Tells
+/// `progress` when it takes long, as RunObserver::removal_progress.
 [[nodiscard]] LeftoversRemoved remove_leftovers(const core::RunRecord& record, const LeftoverScope& scope,
                                                 core::TimePoint deadline,
                                                 const std::function<void(std::string_view line)>& progress);

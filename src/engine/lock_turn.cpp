@@ -25,10 +25,10 @@ namespace {
 /// Between two looks at what no event tells of: a holder that is not on record yet, one that is dying.
 constexpr core::Millis kInterval{20};
 
-/// And at a run that was released: its processes may stay for days.
+/// The same for a run that was released: its processes may stay for days.
 constexpr core::Millis kLongInterval{1000};
 
-/// A process that was killed is gone sooner than this, or something is wrong with the machine.
+/// A process that was killed is gone within this time, or something is wrong with the machine.
 constexpr std::chrono::seconds kPatienceWithTheDying{30};
 
 /// What a helper that has swept the former holder answers; anything else says why the lock cannot be had.
@@ -81,7 +81,7 @@ RunsInside runs_inside(const RegistryPlaces& places, const std::string& run_id, 
 std::string sweep_run(const RegistryPlaces& places, const std::string& run_id, const core::RecordCodec& codec) {
   core::SweepPlan plan;
   plan.registry = places.chosen;
-  plan.ladder = *core::parse_ladder("INT/TERM:5s,KILL");
+  plan.ladder = core::default_ladder();
   const Sweeper::Progress nobody_looks = [](std::string_view) {};
   const auto deadline = core::Clock::now() + kPatienceWithTheDying;
   RunsInside inside = runs_inside(places, run_id, codec);
@@ -106,7 +106,7 @@ std::string sweep_run(const RegistryPlaces& places, const std::string& run_id, c
     std::erase_if(now.left, [&](const std::string& id) {
       return std::find(plan.runs.begin(), plan.runs.end(), id) != plan.runs.end();
     });
-    // Who was alive before the sweep, and is not any more, has ended over it.
+    // A run inside that was active before the sweep, and is not now, has ended meanwhile: look at what it left.
     const bool look_again = now.doubtful || inside.doubtful || !inside.alive.empty();
     if (now.left.empty() && (!look_again || core::Clock::now() >= deadline)) {
       return ("its former holder, run " + run_id)
@@ -129,7 +129,7 @@ std::string stop_run(const RegistryPlaces& places, const std::string& run_id, co
     const RunCase& run = cases.cases[i];
     if (run.entry.run_id != run_id || run.verdict != core::Verdict::active || !run.record()) continue;
     if (run.record()->stop_signal == 0) return "no signal stops it (--stop-on none)";
-    (void)stop_runs(proc, cases, {i}, codec, core::TimePoint::max());  // who is left then, is seen to by who is next
+    (void)stop_runs(proc, cases, {i}, codec, core::TimePoint::max());  // what it leaves is seen to by see_off()
   }
   return {};
 }
@@ -177,7 +177,7 @@ sys::Result<Prelude::End> Prelude::turn_at_the_lock() {
   return End::stopped;
 }
 
-/// We have the lock. Who had it before may have been killed, and then his tree is alive.
+/// We have the lock. The holder before us may have been killed, and then its tree may be alive.
 sys::Result<Prelude::Former> Prelude::see_off_former_holders() {
   for (const std::string& run_id : lock_.signers()) {
     auto former = see_off(run_id);
@@ -203,7 +203,7 @@ sys::Result<Prelude::Former> Prelude::see_off(const std::string& run_id) {
         auto former = finish(run_id);
         if (!former || *former != Former::gone) return former;
         if (verdict != core::Verdict::cleaning) return former;
-        break;  // there was somebody else at it: look at what he has left
+        break;  // another sweep was at it: look at what that has left
       }
       case core::FormerMove::refuse:
         return refusal("its former holder, run " + run_id + ", is " + std::string(core::name_of(verdict)) +
@@ -231,7 +231,7 @@ sys::Result<Prelude::Former> Prelude::finish(const std::string& run_id) {
   return refusal(**answer);
 }
 
-/// Who has the lock, as far as it is on record.
+/// The holder of the lock, as far as it is on record.
 core::LockHolder Prelude::find_holder() const {
   if (!inside_.empty()) {
     core::LockHolder holder = holder_on_record(inside_).value_or(core::LockHolder{});
@@ -251,7 +251,7 @@ std::optional<core::LockHolder> Prelude::holder_on_record(const std::string& run
   if (!entry || !entry->record) return std::nullopt;
   const core::RunRecord& record = *entry->record;
   const core::Verdict verdict = core::verdict(record, observe(proc_, read_here(proc_), record, entry->lock));
-  // Anybody else was there before whoever has it now, and has not signed yet.
+  // Any other run had the lock before the present holder, which has not signed yet.
   if (verdict != core::Verdict::active && verdict != core::Verdict::released) return std::nullopt;
   core::LockHolder holder{.run_id = run_id,
                           .name = record.name,

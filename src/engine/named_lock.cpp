@@ -15,7 +15,6 @@ namespace reapctl::engine {
 namespace {
 
 constexpr char kLocksDirectory[] = "locks";
-constexpr std::size_t kRunIdLength = 16;
 
 struct LockFile {
   sys::UniqueFd directory;
@@ -38,7 +37,7 @@ sys::Result<LockFile> open_lock_file(const Registry& registry, const std::string
   return LockFile{.directory = std::move(directory), .file = std::move(file)};
 }
 
-/// Whoever cleans up has unlinked it since it was opened: to hold it keeps nobody away.
+/// Whether the file was unlinked since it was opened: then to hold its lock keeps nobody away.
 bool is_unlinked(int fd) {
   struct stat status {};
   return ::fstat(fd, &status) == 0 && status.st_nlink == 0;
@@ -65,7 +64,7 @@ sys::Result<bool> NamedLock::open_places() {
   std::vector<std::string> refused;
   auto registries = Registry::open_existing(places_, refused);
   if (!registries) return registries.error();
-  // Somebody else's at our place is no place where a run of ours could be.
+  // A registry that was refused is somebody else's: no run of ours can be in it.
   bool any = false;
   for (Registry& registry : *registries) {
     auto added = add(std::move(registry));
@@ -96,8 +95,8 @@ sys::Result<bool> NamedLock::try_take() {
       return taken.error();
     }
     std::erase_if(open_, [](const Place& place) { return is_unlinked(place.file.get()); });
-    // Another registry may have been made since they were opened, and somebody have taken the lock there only. Whoever
-    // takes it looks around afterwards: of two that do, one sees the other's.
+    // Another registry may have been made since these were opened, and another run may have taken the lock there only.
+    // So every run looks again after it has taken the lock: of two that do, one sees the other's.
     const auto more = open_places();
     if (!more) {
       release();

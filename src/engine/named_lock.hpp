@@ -27,11 +27,11 @@ class NamedLock {
   [[nodiscard]] sys::Result<bool> try_take();
   void release();
 
-  /// The ids of the runs that have signed it: of the holder, or of who held it last. Empty when nobody has.
+  /// The ids of the runs that have signed it: the holder, or the last one. Empty when none has.
   [[nodiscard]] std::vector<std::string> signers() const;
 
-  /// Writes down who has it. Before the run is on record: whoever finds the id and no record knows that nothing was
-  /// started. Errors: ENOSPC, …
+  /// Writes down that `run_id` has it. To be called before the run is on record: then an id without a record says that
+  /// nothing was started. Errors: ENOSPC, …
   [[nodiscard]] sys::Result<void> sign(const std::string& run_id) const;
 
   /// The registry that `run_id` is in; nullptr if it is in none.

@@ -122,7 +122,7 @@ ssize_t Outgoing::send_some(int to, std::size_t at, std::size_t size) {
 
 ssize_t Outgoing::put_into_file(int to, std::size_t at, std::size_t size) {
   const std::string block = read(at, size);
-  if (progress_.block.load() == at + 1) {  // somebody was about to write it, and has not said that he did
+  if (progress_.block.load() == at + 1) {  // it was about to be written, and whether it was is not noted
     if (const std::size_t found = found_in(to, progress_.since.load(), block); found > 0) {
       progress_.written.store(at + found);
       return static_cast<ssize_t>(found);

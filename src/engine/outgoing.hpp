@@ -15,13 +15,13 @@
 
 namespace reapctl::engine {
 
-/// Who has read nothing for so long does not keep a run from ending that nobody can be asked to end.
+/// How long a reader may read nothing where nobody could ask us to stop waiting: then the run ends without it.
 inline constexpr std::chrono::seconds kPatienceWithReader{5};
 
-/// What is read where a request to stop may come from.
+/// What came from where a request to stop may come from.
 enum class Asked { no, yes, nobody_left };
 
-/// Who or what may end the wait for a slow reader. Without a descriptor nobody can, without a time nothing does.
+/// What may end the wait for a slow reader: a request, if there is a descriptor, and a time, if there is one.
 struct GiveUp {
   int fd = -1;
   std::function<Asked()> asked;               ///< called when `fd` is readable, to read from it
@@ -29,7 +29,7 @@ struct GiveUp {
   std::optional<core::TimePoint> until = {};  ///< after this nothing is waited for any more
 };
 
-/// Whether `sent` ended because nothing is to be waited for any more; else it is the place that takes nothing.
+/// Whether `sent` failed because it was told to wait no longer, and not because the place takes nothing.
 [[nodiscard]] bool has_given_up(const sys::Result<void>& sent);
 
 /// How far write(2) has moved some bytes. Lies where a fork shares it, if somebody else is to go on; begins all zero.
@@ -39,18 +39,18 @@ struct Progress {
   std::atomic<std::int64_t> since;  ///< where in that file the block can be at the earliest
 };
 
-/// Bytes on their way out. SIGKILL may end whoever sends them at any instant; another process that shares `Progress`
-/// and counter goes on behind the last byte that has arrived. Nothing in user space could tell that exactly: it would
-/// have to be noted behind the system call that moves the bytes. So:
+/// Bytes on their way out. SIGKILL may end the sender at any instant; then another process, which shares `Progress` and
+/// counter, goes on behind the last byte that has arrived. User space alone cannot know that byte: it could note it
+/// only after the system call that moves the bytes. So:
 /// - A pipe, a socket, a terminal gets them by sendfile(2), which moves the position of the counter in the same call.
 ///   It refuses O_APPEND, which is taken off where that has no meaning.
 /// - A regular file refuses that if it is appended to, and two who share its position overwrite each other by it. It
 ///   is written to, and can be looked into: from where it ended before, for what was to be written.
-/// - Elsewhere (no counter) it is noted after write(2): who is killed in between has his block sent twice.
+/// - Elsewhere (no counter) it is noted after write(2): a kill in between has the block sent twice.
 class Outgoing {
  public:
-  /// `counter` is a file of the same bytes whose position only those move who send, by a description that they share;
-  /// -1 if there is none. What it reads must not change as long as somebody may read the other end of a pipe.
+  /// `counter` is a file of the same bytes, whose position only the senders move, through an open file description that
+  /// they share; -1 if there is none. Its bytes must not change as long as somebody may read the other end of a pipe.
   Outgoing(std::string_view text, int counter, Progress& progress);
   Outgoing(int file, int counter, Progress& progress);
 

@@ -3,6 +3,7 @@
 #include "core/exit_status.hpp"
 #include "core/overlap.hpp"
 #include "core/splay.hpp"
+#include "engine/give_up.hpp"
 #include "engine/run_facts.hpp"
 #include "proc/host.hpp"
 #include "sys/signals.hpp"
@@ -63,14 +64,13 @@ bool Prelude::wait(std::optional<core::TimePoint> until, int fd) {
 
 void Prelude::on_signal() {
   const auto info = sys::next_signal(signal_fd_.get());
-  if (!info || sys::is_ignored(static_cast<int>(info->ssi_signo))) return;
-  const int signal = static_cast<int>(info->ssi_signo);
-  const bool from_kernel = info->ssi_code == SI_KERNEL;
-  switch (core::classify_before_start({.number = signal, .from_kernel = from_kernel}, signals_, plan_)) {
+  if (!info) return;
+  const core::ReceivedSignal signal = received(*info);
+  switch (core::classify_before_start(signal, signals_, plan_)) {
     case core::SignalUse::job_stop: sys::stop_self(); break;
     case core::SignalUse::stop: {
-      const bool somebody = !from_kernel && info->ssi_pid != 0;
-      note_stop(core::StopCause::signal, signal,
+      const bool somebody = !signal.from_kernel && info->ssi_pid != 0;
+      note_stop(core::StopCause::signal, signal.number,
                 somebody ? std::optional(static_cast<pid_t>(info->ssi_pid)) : std::nullopt);
       break;
     }
@@ -96,24 +96,24 @@ void Prelude::note_stop(core::StopCause cause, std::optional<int> signal, std::o
   stop.signal = signal;
   stop.sender_pid = sender;
   stop.requested_at = std::chrono::system_clock::now();
-  stop.after = std::chrono::duration_cast<core::Millis>(core::Clock::now() - began_at_);
+  stop.after = core::to_millis(core::Clock::now() - began_at_);
   report_.stop = stop;
 }
 
 sys::Result<std::optional<NamedLock>> wait_before_start(const core::RunPlan& plan, const RunSetting& setting,
-                                                        const proc::ProcFs& proc, const RunScene& scene,
+                                                        const proc::ProcFs& proc, const RunGround& ground,
                                                         core::RunReport& report) {
   Prelude prelude(plan, *setting.record_codec, proc, setting.run_id, report);
-  const auto end = prelude.run(scene.die_with, scene.signals);
+  const auto end = prelude.run(ground.die_with, ground.signals);
   if (!end) return end.error();
   if (*end == Prelude::End::go_on) return std::optional(prelude.take_lock());
   const bool overlap = *end == Prelude::End::overlap;
   report.result = overlap ? core::RunResult::overlap : core::RunResult::stopped;
   report.exit_code =
       overlap ? core::overlap_exit_code(plan.lock->on_overlap) : core::exit_code_before_start(report.stop->signal);
-  add_surroundings(proc, scene.known_as, scene.parent, report);
+  add_surroundings(proc, ground.known_as, ground.parent, report);
   report.ended_at = std::chrono::system_clock::now();
-  report.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - scene.began_at);
+  report.duration = core::to_millis(core::Clock::now() - ground.began_at);
   setting.deliver(report, prelude.give_up(), nullptr);
   return std::optional<NamedLock>();
 }

@@ -7,6 +7,7 @@
 #include "engine/die_with.hpp"
 #include "engine/named_lock.hpp"
 #include "engine/output.hpp"
+#include "engine/run_ground.hpp"
 #include "engine/runner.hpp"
 #include "proc/proc_fs.hpp"
 #include "sys/event_loop.hpp"
@@ -80,23 +81,14 @@ class Prelude {
   std::optional<core::TimePoint> wait_until_;  ///< of --on-overlap wait=DUR
 };
 
-/// Where a run takes place.
-struct RunScene {
-  const DieWithWatch& die_with;
-  core::SignalContext signals;
-  pid_t known_as = 0;  ///< the process that the caller knows, and its parent
-  pid_t parent = 0;
-  core::TimePoint began_at;
-};
-
-/// The prelude of a run, and if it is over with that, its report. nullopt: it is. Else the lock, for --lock. Error: as
-/// of Prelude::run.
+/// The prelude of a run, from its ground as it is before prepare(). The result is the lock of --lock; nullopt: the run
+/// ended here, and its report is delivered. Error: as of Prelude::run.
 [[nodiscard]] sys::Result<std::optional<NamedLock>> wait_before_start(const core::RunPlan& plan,
                                                                       const RunSetting& setting,
-                                                                      const proc::ProcFs& proc, const RunScene& scene,
+                                                                      const proc::ProcFs& proc, const RunGround& ground,
                                                                       core::RunReport& report);
 
-/// How a run ends that was over with its prelude, by its report.
+/// How a run ends whose prelude ended it, by its report.
 [[nodiscard]] RunOutcome outcome_before_start(const core::RunReport& report, const core::SignalContext& signals);
 
 }  // namespace reapctl::engine

@@ -17,8 +17,7 @@ using core::Holds;
 
 core::Millis age_of(const core::ProcessStat& process) {
   const auto ticks = static_cast<std::int64_t>(process.id.start_ticks);
-  return std::chrono::duration_cast<core::Millis>(proc::since_boot()) -
-         core::Millis(ticks * 1000 / ::sysconf(_SC_CLK_TCK));
+  return core::to_millis(proc::since_boot()) - core::Millis(ticks * 1000 / ::sysconf(_SC_CLK_TCK));
 }
 
 Holds as_holds(bool holds) {
@@ -84,7 +83,7 @@ Holds ProcessMatcher::leads_to(pid_t pid, const char* link, const std::string& w
   const std::string path = std::to_string(pid) + link;
   const std::string target = proc_.link(path);
   if (target.empty()) {
-    // Whoever is just ending has let go of his memory first, and then of all else.
+    // A process on its way out lets go of its memory first, and then of all else.
     const auto now = proc_.stat(pid);
     const bool is_ending = now ? now->rss_pages == 0 : proc::is_gone(now.error());
     return is_ending ? Holds::no : Holds::unreadable;
@@ -115,8 +114,8 @@ bool ProcessMatcher::concerns_us(pid_t pid) const {
   return status && status->effective_uid == ::geteuid();
 }
 
-/// Of each process whether it listens on all ports that were asked for. If all sockets on a port are accounted for, who
-/// can't be looked into has none of them.
+/// For each process whether it listens on all ports that were asked for. If all sockets on a port are accounted for, a
+/// process that can't be looked into has none of them.
 std::vector<Holds> ProcessMatcher::listeners(const ProcessCensus& census) {
   std::vector<Holds> all(census.processes.size(), Holds::yes);
   if (plan_.match.ports.empty()) return all;

@@ -24,7 +24,7 @@ class ProcessMatcher {
   /// or of our own (root's own are everybody's), or is named by its pid: those of others could not be killed anyway.
   [[nodiscard]] core::Matches look(const ProcessCensus& census);
 
-  /// Ports asked for on which somebody listens who is not to be found.
+  /// The ports of --match-port on which a process listens that cannot be found.
   [[nodiscard]] const std::vector<int>& ports_of_nobody() const { return ports_of_nobody_; }
 
  private:

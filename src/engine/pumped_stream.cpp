@@ -1,11 +1,11 @@
 #include "engine/tail_pump.hpp"
 #include "sys/descriptors.hpp"
+#include "sys/directory.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
-#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <poll.h>
@@ -24,9 +24,7 @@ constexpr std::size_t kBlock = 65536;
 constexpr std::uint64_t kSpoolLimit = std::uint64_t{64} << 20U;
 
 sys::UniqueFd open_spool() {
-  const char* tmpdir = std::getenv("TMPDIR");
-  return sys::UniqueFd(
-      ::open(tmpdir != nullptr && *tmpdir != '\0' ? tmpdir : "/tmp", O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+  return sys::UniqueFd(::open(sys::temporary_directory().c_str(), O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
 }
 
 }  // namespace
@@ -162,7 +160,7 @@ std::size_t PumpedStream::write_some(const char* bytes, std::size_t size) {
   return done;
 }
 
-/// The reader is gone, or the disk is full: the command hears of either as it can, by a pipe that breaks.
+/// The reader is gone, or the disk is full: the command learns of either in the one way there is, a pipe that breaks.
 void PumpedStream::give_up_output(int why) {
   if (why != EPIPE && why != ECONNRESET) tail_->failure.store(why);
   tail_->gone.store(true);
@@ -218,7 +216,7 @@ bool PumpedStream::is_full() const {
 
 std::uint64_t PumpedStream::finish(const GiveUp& give_up, std::optional<core::TimePoint> deadline) {
   command_end_.reset();
-  // Of those who wrote nobody is left; who has survived all signals could write for ever.
+  // The writers are gone, so what is in the pipe now is the rest. A survivor of all signals could write for ever.
   const int room = in_.valid() ? ::fcntl(in_.get(), F_GETPIPE_SZ) : 0;
   const std::uint64_t last_byte = bytes() + static_cast<std::uint64_t>(std::max(room, 0));
   auto until = core::Clock::now() + kPatienceWithReader;

@@ -90,7 +90,7 @@ void Registration::complete(const std::optional<Workdir>& workdir, const std::op
 void Registration::take_over(const std::optional<core::MainOnRecord>& main) {
   if (!lock_.valid()) return;
   auto entry = read_entry(*registry_, run_id_, codec_);
-  if (!entry || !entry->record) return;  // he has taken it off already
+  if (!entry || !entry->record) return;  // the supervisor has taken it off already
   const core::ProcessId self = record_.supervisor;
   record_ = *std::move(entry->record);
   record_.supervisor = self;
@@ -140,8 +140,8 @@ void Registration::write() {
 }
 
 /// A new version takes the place of the old one in the same bytes: replacing a file that was just written makes some
-/// file systems write it to the disk at once (ext4(5), auto_da_alloc), which doubles the time of a start. Who reads
-/// at that moment may see half of each, no JSON or a process that does not exist; who acts on it holds the lock.
+/// file systems write it to the disk at once (ext4(5), auto_da_alloc), which doubles the time of a start. A reader at
+/// that moment may see half of each: no JSON, or a process that does not exist. To act on it takes the lock.
 sys::Result<void> Registration::store() {
   const std::string& text = encoded_.text;
   if (text.size() > core::kRecordLimit) {

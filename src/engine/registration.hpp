@@ -26,8 +26,8 @@ struct MainNote {
   void (*fill)(std::span<char> slot, const core::MainOnRecord& main) = nullptr;
 };
 
-/// The entry of one run in the registry, from before anything else of the run exists until nothing of it is left. A
-/// registry that cannot be had or written never keeps a run from running: it warns, and all else here does nothing.
+/// The entry of one run in the registry, from before anything else of the run exists until nothing of it is left. If a
+/// registry cannot be had or written, there is a warning, the run goes on, and everything else here does nothing.
 ///
 /// Order of a start, so that killing reapctl at any point leaves nothing that no record leads to: directory, lock,
 /// record with the paths of cgroup and work directory; the two; record with their identities; the new process, which
@@ -55,8 +55,8 @@ class Registration {
   void complete(const std::optional<Workdir>& workdir, const std::optional<RunCgroup>& cgroup,
                 const proc::ProcFs& proc);
 
-  /// The supervisor is dead, and this process, which began the record, goes on from what he has made of it: it leads to
-  /// more than was known when they parted. `main` is the command if it lives, which may have had no time to write
+  /// The supervisor is dead, and this process, which began the record, goes on from what the supervisor has made of it:
+  /// that leads to more than was known at the fork. `main` is the command if it lives; it may have had no time to write
   /// itself down.
   void take_over(const std::optional<core::MainOnRecord>& main);
 
@@ -67,8 +67,8 @@ class Registration {
 
   /// The command runs: `main` is what it wrote down itself.
   void running(const std::optional<core::MainOnRecord>& main, core::Origin origin);
-  /// Who lives on when nobody else leads to them: the main command has ended and these have not, or they have lost
-  /// their parents. Writes only what is new.
+  /// Puts processes on record to which nothing else leads: they have outlived the main command, or lost their parents.
+  /// Writes only if that is new.
   void leave(std::vector<core::ProcessId> leftovers);
   [[nodiscard]] const std::vector<core::ProcessId>& leftovers() const { return record_.leftovers; }
   void stopping() { change_state(core::RecordState::stopping); }

@@ -16,8 +16,6 @@
 namespace reapctl::engine {
 namespace {
 
-constexpr std::size_t kRunIdLength = 16;
-
 sys::Error refused(const std::string& path, const std::string& why) {
   return {.code = 0, .operation = "use " + path + " as a registry: " + why, .subject = {}};
 }
@@ -33,8 +31,8 @@ sys::Result<uid_t> check_private(int fd, const std::string& path, std::optional<
   return status.st_uid;
 }
 
-/// Whoever looks at another's touches nothing that is mounted there: a user may have it served by a program of his
-/// (FUSE) that never answers. What is our own may be a mount.
+/// For our own registry, which may be a mount. In that of another user nothing is touched that is mounted there: the
+/// user may serve it by a program (FUSE) that never answers.
 sys::Result<sys::UniqueFd> open_own(int parent_fd, const std::string& name) {
   sys::UniqueFd fd(::openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd.valid()) return sys::last_error("open", name);
@@ -188,7 +186,7 @@ std::vector<Registry> Registry::open_of_all_users(const RegistryPlaces& places, 
     if (!named) return;
     const auto owner = *named == ::geteuid() ? named : std::nullopt;
     auto registry = open(parent_fd, name, std::move(path), owner);
-    // The name promises whose it is; a user who plants one in another's name gets nothing but this line.
+    // The name promises whose it is. If a user plants one in another's name, it is refused.
     if (registry && registry->owner() != *named) {
       registry = refused(registry->path(), "it belongs to user " + std::to_string(registry->owner()));
     }
@@ -304,13 +302,13 @@ Here read_here(const proc::ProcFs& proc) {
 
 bool is_running(const proc::ProcFs& proc, const core::ProcessId& id) {
   const auto process = proc.stat(id.pid);
-  return process && process->id == id && ((process->state != 'Z' && process->state != 'X') || process->threads > 1);
+  return process && process->id == id && core::is_alive(*process);
 }
 
 namespace {
 
-/// Of a reapctl: with its first thread it has ended, though another hang in the kernel, over a deletion. And so it has
-/// with SIGKILL: it will do nothing more, only its descriptors may still be open.
+/// Whether a reapctl still does something. It has ended with its first thread, even if another thread hangs in the
+/// kernel over a deletion. It has ended with SIGKILL as well: only its descriptors may still be open.
 bool is_at_work(const proc::ProcFs& proc, const core::ProcessId& id) {
   const auto process = proc.stat(id.pid);
   return process && process->id == id && process->state != 'Z' && process->state != 'X' && !process->doomed;

@@ -6,6 +6,7 @@
 #include "sys/result.hpp"
 #include "sys/unique_fd.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,8 +14,8 @@
 #include <sys/types.h>
 #include <vector>
 
-/// The directory in which every run has one of its own, with a lock and a record. Whoever can write to the place where
-/// it lies may have planted something there, so nothing is believed of a name: what was opened is looked at.
+/// The directory in which every run has one of its own, with a lock and a record. It may lie where others can write,
+/// and they may have planted something there. So no name is believed: what was opened is looked at.
 namespace reapctl::engine {
 
 /// Where registries are. Tests have theirs elsewhere.
@@ -80,7 +81,9 @@ inline constexpr char kLockFile[] = "lock";
 inline constexpr char kRecordFile[] = "record.json";
 inline constexpr char kFreshRecordFile[] = "record.new";
 
-/// Whether `name` could be that of a run: 16 uppercase hexadecimal digits.
+inline constexpr std::size_t kRunIdLength = 16;
+
+/// Whether `name` could be that of a run: kRunIdLength uppercase hexadecimal digits.
 [[nodiscard]] bool is_run_id(std::string_view name);
 
 /// Opens the directory of a run. Errors: it is gone (ENOENT), no directory, or somebody else's (EPERM).

@@ -35,7 +35,7 @@ std::optional<RemovalBoard::Work> RemovalBoard::take(const std::stop_token& stop
   std::unique_lock lock(mutex_);
   auto found = open_.end();
   const auto something_to_do = [&] {
-    // Whoever saw a stream end is on its way to remove(): taking it once more would only keep the mutex from them.
+    // A thread that saw a stream end is on its way to remove(): to take that directory would only hold up the mutex.
     found = std::find_if(open_.begin(), open_.end(), [](const auto& one) { return !one->ended(); });
     return closed_ || found != open_.end() || lifted_taken_ < lifted_;
   };

@@ -15,8 +15,8 @@
 
 namespace reapctl::engine {
 
-/// A few entries of one directory, copied, so that the directory's buffer can be filled again meanwhile: either files
-/// or exactly one that may be a directory, so that whoever works on it opens one at most.
+/// A few entries of one directory, copied, so that the directory's buffer can be filled again meanwhile: either files,
+/// or exactly one that may be a directory, so that the thread that works on it opens one at most.
 struct EntrySlice {
   static constexpr int kMaxEntries = 16;
   alignas(8) std::array<std::byte, 4096> records;
@@ -26,7 +26,7 @@ struct EntrySlice {
 
 /// A directory that is being emptied, by any number of threads at once. It counts what still has to happen before it
 /// can be removed: the rest of its stream of entries, the slices that somebody is working on, and the directories that
-/// were opened in it. Who brings the count to zero removes it.
+/// were opened in it. The thread that brings the count to zero removes it.
 class RemovalDirectory {
  public:
   using Ptr = std::shared_ptr<RemovalDirectory>;

@@ -39,7 +39,7 @@ void make_readable(int event_fd) {
   (void)!::write(event_fd, &one, sizeof one);
 }
 
-/// Each of them starts helpers, and has joined them before it ends.
+/// How many removals have a thread. Each joins its helpers before it ends.
 std::atomic<int> g_threads{0};
 
 }  // namespace
@@ -140,9 +140,9 @@ sys::Result<RemovalJob> RemovalJob::start(RemovalOrder order) {
 
 void RemovalJob::remove_paths(State& state) {
   for (const std::string& path : state.order.paths) {
-    // Nobody of this run is alive: who has bound it is the one who came after.
+    // Nobody of this run is alive: if the socket is bound, a successor has bound it.
     const bool in_use = sys::is_bound_socket(AT_FDCWD, path.c_str());
-    // Of whoever was left behind the descriptors are closed, and then no socket looks used.
+    // A thread that was left behind has no descriptors any more, and then no socket looks used.
     if (state.progress.stopping()) return;
     if (in_use) {
       state.progress.add_remark(path + " is a socket in use: left alone");

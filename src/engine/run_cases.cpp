@@ -1,9 +1,11 @@
 #include "engine/run_cases.hpp"
 
 #include "sys/file_lock.hpp"
+#include "sys/passwd.hpp"
 
 #include <cerrno>
 #include <fcntl.h>
+#include <map>
 #include <set>
 #include <string>
 #include <sys/stat.h>
@@ -20,11 +22,11 @@ core::Verdict judge(const proc::ProcFs& proc, const Here& here, const RegistryEn
   return core::Verdict::unknown;
 }
 
-/// No user can make root look at more than this: so many runs, or as many bytes as they have as a rule.
+/// How much another user can make root look at: so many runs, or the bytes that so many have as a rule.
 constexpr std::size_t kOthersEntries = 4096;
 constexpr std::size_t kOthersBytes = kOthersEntries * 4096;
 
-/// Ids are no secret. Who gives an entry of his the id of a run of ours gets nothing by it.
+/// Ids are no secret: another user may give an entry the id of a run of ours. It is not believed.
 void doubt_copied_ids(RunCases& all) {
   std::set<std::string> own;
   for (const RunCase& run : all.cases) {
@@ -64,6 +66,13 @@ Claim remove_bare(const Registry& registry, RunCase& run) {
 }
 
 }  // namespace
+
+std::string name_of_user(uid_t uid) {
+  static std::map<uid_t, std::string> known;
+  const auto found = known.find(uid);
+  if (found != known.end()) return found->second;
+  return known[uid] = sys::user_name(uid);
+}
 
 RunCases::Owning RunCases::owning() const {
   Owning owning;

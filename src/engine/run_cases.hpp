@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 namespace reapctl::engine {
@@ -38,6 +39,9 @@ struct RunCases {
   };
   [[nodiscard]] Owning owning() const;
 };
+
+/// sys::user_name, which looks each user up once only: a sweep asks of every run and every process.
+[[nodiscard]] std::string name_of_user(uid_t uid);
 
 /// Reads all entries of `registries` and judges them. Touches nothing. Entries of other users that have the id of one
 /// of ours are not believed, and of their registries only the first thousands are looked at.

@@ -1,6 +1,7 @@
 #include "engine/run_cgroup.hpp"
 
 #include "proc/own_cgroup.hpp"
+#include "proc/parse.hpp"
 #include "sys/cgroup.hpp"
 #include "sys/pid_fd.hpp"
 
@@ -22,9 +23,9 @@ namespace {
 constexpr int kNameDirectory = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 constexpr int kOpenDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
-/// A look at more cgroups than this would take too long; then is_populated() tells that there is somebody.
+/// A look at more cgroups than this would take too long; then only is_populated() tells that there is somebody.
 constexpr std::size_t kLookLimit = 1024;
-/// So many are removed in one go, which takes a few milliseconds, and so many times that is done at most.
+/// How many are removed in one go, which takes a few milliseconds, and how many times that is done at most.
 constexpr std::size_t kRemoveLimit = 128;
 constexpr int kSliceLimit = 1000;
 /// How long a process may take to leave the cgroup after it was seen to end.
@@ -33,9 +34,7 @@ constexpr core::Millis kLeaving{1000};
 /// The number on the line "KEY NUMBER".
 std::optional<std::int64_t> number_of(std::string_view text, std::string_view key) {
   while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+    std::string_view line = proc::take_line(text);
     if (!key.empty()) {
       if (!line.starts_with(key) || line.size() <= key.size() || line[key.size()] != ' ') continue;
       line.remove_prefix(key.size() + 1);
@@ -93,7 +92,8 @@ sys::Result<CgroupGround> find_cgroup_ground(const proc::ProcFs& proc) {
     } else if (!sys::is_cgroup2(ground.directory.get())) {
       error = sys::Error{.code = 0, .operation = "see cgroup v2, another mount hides it at", .subject = directory};
     } else if (::faccessat(ground.directory.get(), "cgroup.procs", W_OK, AT_EACCESS) != 0) {
-      // Who starts a process in another cgroup needs this file of the nearest common one, which is ours: cgroups(7).
+      // To start a process in another cgroup one must be able to write this file of the nearest common one, which is
+      // ours: cgroups(7).
       error = sys::last_error("write", directory + (directory.ends_with('/') ? "" : "/") + "cgroup.procs");
     } else {
       return ground;
@@ -207,7 +207,7 @@ void RunCgroup::kill() const {
   if (!killed && killed.error().code == ENOENT) kill_frozen();
 }
 
-/// Frozen, nobody forks, and SIGKILL ends a frozen process all the same. Whoever arrives later is found by the next
+/// A frozen process does not fork, and SIGKILL ends it all the same. A process that arrives later is found by the next
 /// call.
 void RunCgroup::kill_frozen() const {
   (void)sys::write_control(directory_.get(), "cgroup.freeze", "1");
@@ -215,7 +215,8 @@ void RunCgroup::kill_frozen() const {
   for (const pid_t pid : members()) {
     if (auto pid_fd = sys::open_pid_fd(pid)) held.emplace_back(pid, pid_fd.take());
   }
-  // First the pidfd, then the look: whoever is a member now is who the descriptor means, or that one has ended.
+  // First the pidfd, then the look: if the pid is a member now, it is the process of the descriptor, or that one has
+  // ended.
   const auto now = members();
   const std::set<pid_t> still(now.begin(), now.end());
   for (const auto& [pid, pid_fd] : held) {

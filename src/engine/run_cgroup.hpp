@@ -56,7 +56,7 @@ class RunCgroup {
 
   struct Look {
     std::vector<pid_t> members;
-    bool complete = true;  ///< false: somebody may be in it who is not among them, for one of another PID namespace
+    bool complete = true;  ///< false: there may be others in it, such as processes of another PID namespace
   };
   [[nodiscard]] Look look() const;
 
@@ -67,17 +67,17 @@ class RunCgroup {
   [[nodiscard]] int watch();
   [[nodiscard]] bool is_watched() const { return events_.valid(); }
 
-  /// SIGKILL to everybody in it and below, whoever they are and whatever they fork meanwhile. Before Linux 5.14, which
-  /// has no cgroup.kill: freezes, kills one by one, and thaws.
+  /// SIGKILL to every process in it and below, and to what these fork meanwhile. Before Linux 5.14, which has no
+  /// cgroup.kill: freezes, kills one by one, and thaws.
   void kill() const;
 
   /// A frozen process hears no signal: thaws what the command has frozen of itself.
   void thaw() const;
 
-  /// Waits until nobody lives in it, a second at most: whoever has just ended may still be on his way out.
+  /// Waits until nobody lives in it, a second at most: a process that has just ended may still be on its way out.
   void await_empty(core::TimePoint deadline);
 
-  /// Moves a process out of it, to where reapctl is, if it is in it: for reapctl itself, whom a command of root's may
+  /// If the process is in it, moves it out, into the parent. For reapctl itself, which a command that runs as root may
   /// have put there.
   void evict(const proc::ProcFs& proc, pid_t pid) const;
 

@@ -3,6 +3,7 @@
 #include "core/exit_status.hpp"
 #include "core/signal_name.hpp"
 #include "engine/direct_line.hpp"
+#include "engine/give_up.hpp"
 #include "sys/descriptors.hpp"
 #include "sys/pid_fd.hpp"
 #include "sys/signals.hpp"
@@ -16,12 +17,8 @@
 namespace reapctl::engine {
 namespace {
 
-/// Of the guard's, in one go; more do not wait in a socket as a rule.
+/// How many messages of the guard are read in one go. As a rule no more are waiting in the socket.
 constexpr int kMostMessages = 64;
-
-core::Millis to_millis(core::Clock::duration duration) {
-  return std::chrono::duration_cast<core::Millis>(duration);
-}
 
 std::optional<pid_t> sender_of(const signalfd_siginfo& info) {
   // The kernel sends in nobody's name, and a sender outside of this PID namespace shows as 0.
@@ -129,15 +126,15 @@ void RunLoop::handle(std::optional<sys::EventLoop::Tag> source) {
   }
 }
 
-/// The pipe of a reader who is gone breaks for the command when both of us have let go of it.
+/// When the reader of the output is gone, the pipe breaks for the command once both reapctl processes have closed it.
 void RunLoop::on_output(sys::EventLoop::Tag tag) {
   if (resources_.pump->handle(resources_.loop, tag) && resources_.guard) resources_.guard->tell_output_gone();
 }
 
 // --- signals
 
-/// What is sent to us while we have a guard was sent to him as well (by a control group, kill 0), or was not meant for
-/// us; he hears it and passes it on, so that one kill that reaches both counts once.
+/// With a guard, our own signals are discarded: they were sent to the guard as well (by a control group, kill 0), which
+/// passes them on, or were not meant for us. So one kill that reaches both counts once.
 void RunLoop::on_own_signal() {
   const auto info = sys::next_signal(resources_.signal_fd.get());
   if (info && (!resources_.guard || info->ssi_signo == SIGCHLD)) on_signal(*info);
@@ -146,7 +143,7 @@ void RunLoop::on_own_signal() {
 void RunLoop::on_guard_message() {
   const auto message = resources_.guard->receive();
   if (!message) {
-    resources_.loop.remove(resources_.guard->socket());  // he is gone; his end is noticed by itself
+    resources_.loop.remove(resources_.guard->socket());  // the guard is gone; kGuardEnded follows
     return;
   }
   switch (message->kind) {
@@ -161,10 +158,7 @@ void RunLoop::on_guard_message() {
 }
 
 void RunLoop::on_signal(const signalfd_siginfo& info) {
-  if (sys::is_ignored(static_cast<int>(info.ssi_signo))) return;  // as under nohup, by whoever started us
-  const core::ReceivedSignal received{.number = static_cast<int>(info.ssi_signo),
-                                      .from_kernel = info.ssi_code == SI_KERNEL};
-  switch (core::classify(received, resources_.signals, plan_)) {
+  switch (use_of(info, resources_.signals, plan_)) {
     case core::SignalUse::child_changed:
       if (!reaping_on()) reap();  // or it comes after this, and once a turn is enough
       break;
@@ -225,7 +219,7 @@ void RunLoop::follow_stopped_main() {
 void RunLoop::stop_job() {
   ++unanswered_stops_;
   if (resources_.guard) {
-    resources_.guard->ask_to_stop();  // he answers `resumed`
+    resources_.guard->ask_to_stop();  // it answers `resumed`
     return;
   }
   sys::stop_self();
@@ -237,7 +231,7 @@ void RunLoop::stop_job() {
 /// stops us; the command, if it has stopped itself, has not been continued by anybody, and that is for us to do.
 void RunLoop::resumed() {
   --unanswered_stops_;
-  if (!state_.main_alive || unanswered_stops_ > 0) return;  // by now he has been asked again
+  if (!state_.main_alive || unanswered_stops_ > 0) return;  // by now it has been asked again
   const bool stopped_anew = sys::is_stopped(resources_.main.pid);
   if (stopped_anew && state_.phase == core::RunPhase::running) {
     follow_stopped_main();
@@ -287,13 +281,13 @@ void RunLoop::perform(core::RunAction action) {
 }
 
 core::Millis RunLoop::since_stop() const {
-  return to_millis(now_ - state_.ladder.requested_at);
+  return core::to_millis(now_ - state_.ladder.requested_at);
 }
 
 void RunLoop::look() {
   resources_.registration.stopping();
   report_.stop = core::StopReport{.requested_at = std::chrono::system_clock::now(),
-                                  .after = to_millis(now_ - main_started_at_),
+                                  .after = core::to_millis(now_ - main_started_at_),
                                   .snapshot = ledger_.snapshot()};
   emit_adopted();
 }
@@ -336,7 +330,7 @@ void RunLoop::kill() {
   if (!census) return;  // the same
   reap_first_ = 2 * tree_.children_seen();
   feed({.kind = core::RunEventKind::census, .census = *census});
-  // Of those who were no children of ours nobody may have told that they are gone.
+  // No event tells of the end of a process that was not our child.
   if (census->living == 0 && resources_.cgroup && tree_empty()) feed({.kind = core::RunEventKind::tree_empty});
 }
 

@@ -69,10 +69,10 @@ class RunLoop {
   /// Tells the machine how the start went.
   void begin(core::RunEventKind kind, core::TimePoint at);
 
-  /// After `begin`, when the exec was given up over something that has come: of that, before the end of the command.
+  /// To be called after `begin` when the exec was given up: hears what has come and why, before the end of the command.
   void hear_why_unwanted();
 
-  /// Goes on in place of a supervisor that died, with what he left of a run that began at `began_at`.
+  /// Goes on in place of a supervisor that died, with what that left of a run that began at `began_at`.
   void take_over(core::TimePoint began_at);
 
   /// Until the run is finished.
@@ -127,7 +127,7 @@ class RunLoop {
   [[nodiscard]] std::optional<core::TimePoint> next_look() const;
   void look_for_adopted();
 
-  /// Tells of those who have become our children, before anything else is told of them.
+  /// Emits an event for each process that has become our child, before any other event about it.
   void emit_adopted();
 
   template <class What>
@@ -152,11 +152,11 @@ class RunLoop {
   core::TimePoint now_;                ///< of the event being handled
   core::TimePoint main_started_at_;
   bool ladder_closed_ = false;
-  int unanswered_stops_ = 0;  ///< the guard was asked to stop, and has not said that he goes on
+  int unanswered_stops_ = 0;  ///< requests to the guard to stop that it has not answered by `resumed`
   bool unreaped_ = false;     ///< the last drain has stopped at its bound, there may be more
   /// How many are to be reaped before the next kill: reaping fewer than a kill has found would let them pile up.
   std::size_t reap_first_ = 0;
-  /// The main command has ended: when so many have been reaped, or nobody is left to be, its leftovers are counted.
+  /// Set when the main command has ended: after so many more are reaped, or none is left, its leftovers are counted.
   std::optional<std::size_t> backlog_;
 };
 

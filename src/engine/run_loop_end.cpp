@@ -6,11 +6,11 @@
 #include <sys/eventfd.h>
 #include <utility>
 
-/// The end of a run, when nobody is left, and how that is known of a cgroup. And who has become our child.
+/// The end of a run: how it is known that nobody is left, what is removed then; and the look for adopted children.
 namespace reapctl::engine {
 
-/// No child of ours tells when the last one in the cgroup ends, so from the first time that it comes to this it is
-/// watched. Then it is read once more, for that may have happened in between.
+/// The end of the last process in the cgroup need not be that of a child of ours. So the cgroup is watched from the
+/// first time on that it alone is not empty. Then it is read once more, for it may have become empty in between.
 bool RunLoop::somebody_in_cgroup() {
   auto& cgroup = resources_.cgroup;
   if (!cgroup || !cgroup->is_populated()) return false;

@@ -14,10 +14,6 @@ namespace {
 constexpr std::size_t kReapBatch = 128;
 constexpr core::Millis kReapTime{20};
 
-core::Millis to_millis(core::Clock::duration duration) {
-  return std::chrono::duration_cast<core::Millis>(duration);
-}
-
 }  // namespace
 
 void RunLoop::reap() {
@@ -80,7 +76,7 @@ void RunLoop::main_ended(const sys::ChildEnd& child) {
   resources_.loop.remove(resources_.main.pid_fd.get());
   resources_.main.pid_fd.reset();  // the cleanup may be short of descriptors
   report_.exit = core::exit_status(child.info);
-  report_.main->duration = to_millis(now_ - main_started_at_);
+  report_.main->duration = core::to_millis(now_ - main_started_at_);
   report_.main->rusage = resource_usage(child.usage);
   ledger_.note_main(child);
   if (resources_.page != nullptr) {

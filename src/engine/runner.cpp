@@ -77,7 +77,7 @@ Spawned start(const core::RunPlan& plan, const RunSetting& setting, RunResources
   }
   Spawned spawned = spawn(request);
   if (spawned.failed_stage != "cgroup" || plan.contain != core::ContainMode::automatic) return spawned;
-  // A threaded cgroup, for example, takes no process. Whoever did not ask for a cgroup is served without one.
+  // A threaded cgroup, for example, takes no process. With `auto` the run goes on without a cgroup.
   report.containment_why = why_no_cgroup(
       {.code = spawned.failed_errno, .operation = "start a process in", .subject = resources.cgroup->path()});
   (void)resources.cgroup->remove_some();  // empty
@@ -114,8 +114,8 @@ void conclude(const core::RunPlan& plan, const core::RunState& state, const Ledg
   report.exit_code = core::exit_code(report.result, report.exit, plan.ok_exit, report.tree.survivors_total > 0);
 }
 
-/// A thread that hangs in the kernel keeps this process from ending, whoever waits for that or not. Nobody shall wait
-/// for what it holds: for the end of a pipe, or for a lock.
+/// A thread that hangs in the kernel keeps this process from ending. Nobody shall have to wait for what the process
+/// holds: for the end of a pipe, or for a lock.
 void leave_thread_behind(const RunResources& resources) {
   if (resources.guard) resources.guard->take_leave();
   const int harmless = resources.loop.epoll_fd();
@@ -138,7 +138,7 @@ RunOutcome finish(const core::RunPlan& plan, const RunSetting& setting, const Ru
   }
   conclude(plan, loop.state(), ledger, report);
   report.ended_at = std::chrono::system_clock::now();
-  report.duration = std::chrono::duration_cast<core::Millis>(core::Clock::now() - ground.began_at);
+  report.duration = core::to_millis(core::Clock::now() - ground.began_at);
   const RunOutcome outcome{.exit_code = report.exit_code,
                            .die_of_interrupt = ground.signals.shared_group && report.exit &&
                                                report.exit->signal == SIGINT && report.exit_code == 128 + SIGINT};
@@ -202,15 +202,15 @@ sys::Result<RunOutcome> supervise(const core::RunPlan& plan, const RunSetting& s
   loop.run();
   const RunOutcome outcome = finish(plan, setting, ground, loop, ledger, *resources, report);
   if (page == nullptr) return outcome;
-  // All is written, and the guard knows the exit code. Whoever closes a removed directory last has to wait until the
-  // file system has freed it: for two of them that is the guard, at the same time as we are for that of the record.
+  // All is written, and the guard knows the exit code. The last process to close a removed directory waits until the
+  // file system has freed it. For these two that is the guard, while we do so for the directory of the record.
   resources->workdir.reset();
   resources->cgroup.reset();
   resources->guard.reset();
   ::_exit(0);
 }
 
-/// The guard's part when the supervisor has died: whatever he had started is our child or below one now.
+/// The guard's part when the supervisor has died: what that had started is now our child, or below one.
 sys::Result<RunOutcome> take_over(const core::RunPlan& plan, const RunSetting& setting, const RunObserver& observer,
                                   RunGround& ground, SharedPage& page, const proc::ProcFs& proc, Tree& tree,
                                   core::RunReport& report) {
@@ -321,12 +321,7 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   auto ground = lay_ground(plan, setting, report);
   if (!ground) return ground.error();
   if (plan.lock || plan.splay > core::Millis::zero()) {
-    const RunScene scene{.die_with = ground->die_with,
-                         .signals = ground->signals,
-                         .known_as = ground->known_as,
-                         .parent = ground->parent,
-                         .began_at = ground->began_at};
-    auto lock = wait_before_start(plan, setting, proc, scene, report);
+    auto lock = wait_before_start(plan, setting, proc, *ground, report);
     if (!lock) return lock.error();
     if (!lock->has_value()) return outcome_before_start(report, ground->signals);
     ground->lock = std::move(**lock);

@@ -46,9 +46,9 @@ struct RunOutcome {
 };
 
 /// Runs a command from its start until nothing of it is left. Makes this process a child subreaper; afterwards its
-/// working directory is "/" and the descriptors that it inherited are closed. With a guard it returns in two processes:
-/// this one, and the supervisor, which should exit as well. Error: a wish of the plan cannot be
-/// met, and nothing was started; its text names the option.
+/// working directory is "/" and the descriptors that it inherited are closed. With a guard both reapctl processes may
+/// end in here (_exit), and an error may be returned in both: then the supervisor should exit as well. Error: a wish of
+/// the plan cannot be met, and nothing was started; its text names the option.
 [[nodiscard]] sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting,
                                           const RunObserver& observer);
 

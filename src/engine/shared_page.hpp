@@ -30,7 +30,7 @@ struct DeliveryState {
   std::array<Progress, 2> held;
 };
 
-/// A delivery that both reapctl processes see: whoever is left does the rest, so that there is one report in every
+/// A delivery that both reapctl processes see: the one that is left does the rest, so that there is one report in every
 /// case, never two, never none.
 struct SharedReport {
   char text[4U << 20U];  ///< first in the page, as in its file; costs nothing until it is written to
@@ -46,7 +46,7 @@ struct SharedPage {
   std::atomic<pid_t> main_pid;        ///< written by the command itself before its exec
   std::atomic<pid_t> reachable_main;  ///< the same from its start until it is about to be reaped, else 0
   std::atomic<bool> keys_taken_over;  ///< keys that are pressed from here on reach the command by themselves
-  std::atomic<bool> keys_left;        ///< the guard leaves keys unheard until he is told that the command was started
+  std::atomic<bool> keys_left;        ///< the guard leaves keys unheard until it is told that the command was started
   std::atomic<int> main_wait_code;    ///< CLD_EXITED, …: si_code once the main command was reaped, else 0
   std::atomic<int> main_wait_status;
   std::atomic<std::int64_t> stop_deadline_ns;  ///< of --stop-timeout, on the monotonic clock; 0 when none runs

@@ -115,7 +115,8 @@ std::uint64_t number_behind(std::string_view text, int spaces) {
 
 /// By /proc/self/stat, proc_pid_stat(5), and so with the pids of the namespace that /proc and the record are of: after
 /// unshare(2) ours is another one. The comm may hold any byte but ends at the last ')', and the fields behind it, from
-/// the third on, have a space in front of each. Start ticks 0 if it cannot be read.
+/// the third on, have a space in front of each. Start ticks 0 if it cannot be read. By hand: proc::parse_stat
+/// allocates.
 core::MainOnRecord own_identity() {
   core::MainOnRecord self;
   const int fd = ::open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
@@ -134,9 +135,9 @@ core::MainOnRecord own_identity() {
 }
 
 /// The new process puts itself on record. Until then it holds the lock of the run as well, so that a sweep which finds
-/// the lock free finds the identity of the command on record. And not until the exec: that of a program on a file
-/// server which does not answer never ends, and once both reapctl are dead a sweep would wait for it in vain, and
-/// whoever wants the lock of --lock.
+/// the lock free finds the identity of the command on record. It lets go of the locks before its exec: on a file
+/// server that does not answer an exec never ends, and once both reapctl are dead a sweep, and a run that wants the
+/// lock of --lock, would wait for it in vain.
 void write_down(ChildPlan& plan) {
   const MainNote& note = plan.request->note;
   if (note.fd < 0) return;
@@ -177,9 +178,9 @@ std::uint64_t pending_for(pid_t pid) {
   return pending;
 }
 
-/// A key that was pressed, or a hang-up, before the child was in the group of the terminal has reached those who were:
-/// reapctl, who cannot tell it from one that has reached the command as well. All signals are blocked, so whatever came
-/// to the child in the meantime is not doubled by this, and acts on it as on any program before its exec.
+/// A key that was pressed, or a hang-up, before the child was in the group of the terminal has reached only reapctl,
+/// which cannot tell it from one that has reached the command as well. All signals are blocked here: so one that has
+/// come to the child in the meantime is not doubled by this, and acts on it as on any program before its exec.
 void take_over_keys(const KeyListener& keys) {
   if (keys.pid == 0) return;
   if (const std::uint64_t pending = pending_for(keys.pid); pending != 0) {

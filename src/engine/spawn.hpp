@@ -19,11 +19,11 @@ namespace reapctl::engine {
 /// What a terminal sends to its foreground: ^C, ^\\, ^Z, and that it was closed.
 inline constexpr int kKeySignals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTSTP};
 
-/// On a terminal: who has heard its keys while the command was not there to hear them, with all of `kKeySignals`
-/// blocked. What the new process finds pending there once it is in the group of the terminal itself, it takes over.
+/// On a terminal: the process that gets its keys while the command is not there yet, and has all of `kKeySignals`
+/// blocked. Once the new process is in the group of the terminal, it takes over what is pending there.
 struct KeyListener {
   pid_t pid = 0;                            ///< 0: there is no terminal, or no /proc
-  std::atomic<bool>* taken_over = nullptr;  ///< set behind that; `pid` must not receive any of them before
+  std::atomic<bool>* taken_over = nullptr;  ///< set after that; until then `pid` must leave them pending
 };
 
 /// Everything the child needs between its birth and its exec.
@@ -56,11 +56,10 @@ struct Spawned {
   bool given_up = false;  ///< its exec took too long: it has been killed, and its end is to be seen
 };
 
-/// Starts a command. Returns when its exec has succeeded or failed, and then it is reaped: a command that exits 127 is
-/// not mistaken for one that could not be executed. Or when it is `in_vain`: then the new process is killed. In a group
-/// that a terminal may know, ^Z before the exec stops the command behind it, and with `keys` no key is lost that was
-/// pressed before. Finds the file as execvp(3) does, /bin/sh
-/// for a script without `#!` included.
+/// Starts a command. Returns when its exec has succeeded; when it has failed, and then the process is reaped (a command
+/// that exits 127 is not mistaken for one that could not be executed); or when it is `in_vain`, and then the process is
+/// killed. In a group that a terminal may know, ^Z before the exec stops the command after it, and with `keys` no key
+/// is lost that was pressed before. Finds the file as execvp(3) does, /bin/sh for a script without `#!` included.
 [[nodiscard]] Spawned spawn(const SpawnRequest& request);
 
 }  // namespace reapctl::engine

@@ -10,7 +10,7 @@
 namespace reapctl::engine {
 namespace {
 
-/// How long a reapctl that was stopped meanwhile is left so.
+/// How long a reapctl that was stopped meanwhile stays stopped, at most.
 constexpr core::Millis kLookInterval{200};
 
 /// The descriptors through which the end of the run's reapctl shows.
@@ -33,13 +33,13 @@ Watched watch(const proc::ProcFs& proc, const core::RunRecord& record) {
   return watched;
 }
 
-/// Whose registry it is may write into it what he likes, but his reapctl is a process of his own.
+/// A registry says what its owner has written into it. But a reapctl of the owner is a process of the owner.
 bool is_of(const proc::ProcFs& proc, const core::ProcessId& id, uid_t owner) {
   const auto status = proc.status(id.pid);
   return !status || status->effective_uid == owner;  // gone: then nobody is signalled, for its identity is looked at
 }
 
-/// Whoever of the two is stopped hears nothing until it is continued.
+/// A reapctl that is stopped hears nothing until it is continued.
 void continue_stopped(const proc::ProcFs& proc, const RunCase& run) {
   for (const core::ProcessId& id : reapctl_of(*run.record())) {
     const auto now = proc.stat(id.pid);
@@ -49,7 +49,7 @@ void continue_stopped(const proc::ProcFs& proc, const RunCase& run) {
   }
 }
 
-/// The guard is whom the world knows; it passes the request on.
+/// To the guard, if there is one: it passes the request on to the supervisor.
 std::string request(const proc::ProcFs& proc, const RunCase& run) {
   const core::RunRecord& record = *run.record();
   if (record.stop_signal == 0) return "no signal stops it (--stop-on none)";

@@ -123,8 +123,8 @@ void SweepObserver::set_apart_other_namespaces(SweepPicture& picture) const {
   });
 }
 
-/// What is to be swept besides runs. Whoever was chosen once stays so, also when his parent, by whom he was found, is
-/// dead.
+/// What is to be swept besides runs. A process that was chosen once stays chosen, also when the parent by which it was
+/// found is dead.
 core::Matches SweepObserver::match(const ProcessCensus& census) {
   core::Matches matches = matcher_.look(census);
   std::erase_if(matches.matched, [&](const auto& match) {
@@ -137,8 +137,8 @@ core::Matches SweepObserver::match(const ProcessCensus& census) {
   return matches;
 }
 
-/// The processes that are about to be chosen, and everybody above them: whoever of these is the reapctl of a run that
-/// is not on record here protects what is below it.
+/// The processes that are about to be chosen, and all above them: one of these may be the reapctl of a run that is not
+/// on record here, and then it protects what is below it.
 std::set<std::size_t> SweepObserver::candidates(const SweepPicture& picture, const core::Matches& matches) const {
   const auto& processes = picture.census.processes;
   std::set<std::size_t> found;

@@ -21,8 +21,8 @@ struct SweepPicture {
   core::Selection selection;
 };
 
-/// Looks at all processes and says who is to go. Remembers whose each victim was, so that one whose parent dies or that
-/// overwrites its environment is known again.
+/// Looks at all processes and says which are to go. Remembers whose each victim was: so one is known again whose parent
+/// has died, or that has overwritten its environment.
 class SweepObserver {
  public:
   /// `elsewhere`: runs of other registries, which are not swept but protect what is theirs. All outlive this.
@@ -31,8 +31,8 @@ class SweepObserver {
 
   [[nodiscard]] SweepPicture look();
 
-  /// Kills at one blow, whatever it forks meanwhile, whoever is in the cgroup of a run to be swept, provided that in
-  /// the last look all of them were victims.
+  /// Kills all that is in the cgroup of a run to be swept at one blow, whatever it forks meanwhile; but only if in the
+  /// last look every process in there was a victim.
   void kill_cgroups() const;
   /// Whether anybody is in these.
   [[nodiscard]] bool cgroups_to_kill_are_populated() const;
@@ -40,7 +40,7 @@ class SweepObserver {
   /// Whether looking could bring anything up: no target can have processes, and nothing is to be matched.
   [[nodiscard]] bool nothing_to_see() const { return !plan_.match.any() && targets_.empty() && released_.empty(); }
 
-  /// Ports of --match-port on which somebody listens who was not to be found in the last look.
+  /// The ports of --match-port on which a process listens that the last look could not find.
   [[nodiscard]] const std::vector<int>& ports_of_nobody() const { return matcher_.ports_of_nobody(); }
 
   [[nodiscard]] const core::OwningRun& run(std::size_t index) const { return owning_.runs[index]; }

@@ -5,10 +5,8 @@
 #include "engine/run_facts.hpp"
 #include "engine/stop_runs.hpp"
 #include "proc/host.hpp"
-#include "proc/origin.hpp"
 
 #include <algorithm>
-#include <map>
 #include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -20,17 +18,17 @@ namespace {
 /// Between two tries for a lock that somebody else holds.
 constexpr int kLockIntervalMs = 20;
 
-/// Nobody says whose the lock of an entry without a record is. In this time a start has put its run on record, an end
-/// has taken the lock away, and a guard that has let go of the lock has ended. For all such entries together.
+/// Without a record nothing tells who holds the lock of an entry. Within this time a start has put its run on record,
+/// an end has taken the lock away, and a guard that has let go of the lock has ended. For all such entries together.
 constexpr std::chrono::seconds kLongestUnclear{1};
 
 core::Millis age_of(const core::RunRecord& record, core::Verdict verdict) {
   if (verdict == core::Verdict::gone) {  // another boot had another clock
-    return std::chrono::duration_cast<core::Millis>(std::chrono::system_clock::now() - record.started_at);
+    return core::to_millis(std::chrono::system_clock::now() - record.started_at);
   }
   const auto started =
       core::Millis(record.supervisor.start_ticks * 1000 / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK)));
-  return std::chrono::duration_cast<core::Millis>(proc::since_boot()) - started;
+  return core::to_millis(proc::since_boot()) - started;
 }
 
 core::SweptRun active_run(const RunCase& run) {
@@ -48,7 +46,7 @@ core::SweptRun active_run(const RunCase& run) {
           .reason = {}};
 }
 
-/// Each takes a lock, a directory and a pidfd at least; looking at the processes needs some, too.
+/// How many targets our descriptors suffice for. Each takes a lock, a directory and a pidfd; looking needs some, too.
 std::size_t most_targets() {
   constexpr rlim_t kOthers = 100;
   constexpr rlim_t kEach = 3;
@@ -58,13 +56,6 @@ std::size_t most_targets() {
 }
 
 }  // namespace
-
-std::string name_of_user(uid_t uid) {
-  static std::map<uid_t, std::string> known;
-  const auto found = known.find(uid);
-  if (found != known.end()) return found->second;
-  return known[uid] = proc::user_name(uid, "/etc/passwd");
-}
 
 std::vector<SweepTarget> TargetChoice::choose() {
   unclear_until_ = core::Clock::now() + kLongestUnclear;
@@ -147,15 +138,11 @@ bool TargetChoice::await_last_step(RunCase& run) {
   return true;
 }
 
-void TargetChoice::choose_one(std::size_t index) {
-  RunCase& run = cases_.cases[index];
-  if (is_wanted(run) && !await_last_step(run)) return;
-  if (run.verdict == core::Verdict::active) ++report_.runs_active;
-  if (run.verdict == core::Verdict::orphaned) ++report_.runs_orphaned;
-  if (!is_wanted(run)) return;
+/// By what it looks like before its lock is taken. If not, the report says why.
+bool TargetChoice::is_to_be_swept(const RunCase& run) {
   switch (run.verdict) {
     case core::Verdict::active:
-      if (!run.record()) break;  // about to begin, or just ended
+      if (!run.record()) return true;  // about to begin, or just ended
       if (plan_.include_active && contains_us(run)) {
         skip(run, "active, and this sweep runs inside of it");
       } else if (!plan_.include_active) {
@@ -165,14 +152,14 @@ void TargetChoice::choose_one(std::size_t index) {
         swept.reason = "would be stopped through its own reapctl";
         report_.runs.push_back(std::move(swept));
       }
-      return;
+      return false;
     case core::Verdict::foreign:
-      if (run.entry.lock == core::LockState::free && is_named(run) && !plan_.dry_run) break;
+      if (run.entry.lock == core::LockState::free && is_named(run) && !plan_.dry_run) return true;
       skip(run, std::string("of another PID namespace: its pids mean nothing here") +
                     (run.entry.lock == core::LockState::free
                          ? "; if that namespace is gone, reapctl sweep " + run.entry.run_id + " clears it away"
                          : ""));
-      return;
+      return false;
     case core::Verdict::unknown:
       // Held, it may be the record of a newer reapctl, and there is nothing to be done; free, nobody looks after it.
       if (run.entry.lock != core::LockState::held || run.record()) report_.incomplete = true;
@@ -182,17 +169,36 @@ void TargetChoice::choose_one(std::size_t index) {
         skip(run, run.entry.lock_problem.empty() ? "its lock and its processes contradict each other"
                                                  : run.entry.lock_problem);
       }
-      return;
+      return false;
     case core::Verdict::cleaning:
-      if (plan_.dry_run) {
-        skip(run, "somebody is cleaning up after it");
-        return;
-      }
-      break;
+      if (plan_.dry_run) skip(run, "somebody is cleaning up after it");
+      return !plan_.dry_run;
     case core::Verdict::orphaned:
     case core::Verdict::released:
     case core::Verdict::gone: break;
   }
+  return true;
+}
+
+/// A start that was cut short before anything was on record: nothing was started, only the directory is there. It goes
+/// at once, for the same directory may just be wanted by its start, which tries again.
+void TargetChoice::remove_empty(RunCase& run) {
+  const auto removed = remove_entry(cases_.registries[run.registry], run.entry.run_id, run.directory.get());
+  if (removed) {
+    report_.removed.push_back({.kind = "record", .path = run.entry.path, .run_id = run.entry.run_id});
+  } else {
+    report_.warnings.push_back("cannot " + removed.error().message());
+    report_.incomplete = true;
+  }
+  run.lock.reset();
+}
+
+void TargetChoice::choose_one(std::size_t index) {
+  RunCase& run = cases_.cases[index];
+  if (is_wanted(run) && !await_last_step(run)) return;
+  if (run.verdict == core::Verdict::active) ++report_.runs_active;
+  if (run.verdict == core::Verdict::orphaned) ++report_.runs_orphaned;
+  if (!is_wanted(run) || !is_to_be_swept(run)) return;
   if (plan_.dry_run && run.entry.empty) return;
   if (!plan_.dry_run && targets_.size() >= most_targets()) {
     skip(run, "no descriptors are left for it (ulimit -n): sweep again");
@@ -201,23 +207,14 @@ void TargetChoice::choose_one(std::size_t index) {
   }
   if (!plan_.dry_run && !claim_or_wait(run)) return;
   if (run.entry.empty) {
-    // A start that was cut short before anything was on record: nothing was started, only the directory is there. It
-    // goes at once, for the same directory may just be wanted by its start, which tries again.
-    const auto removed = remove_entry(cases_.registries[run.registry], run.entry.run_id, run.directory.get());
-    if (removed) {
-      report_.removed.push_back({.kind = "record", .path = run.entry.path, .run_id = run.entry.run_id});
-    } else {
-      report_.warnings.push_back("cannot " + removed.error().message());
-      report_.incomplete = true;
-    }
-    run.lock.reset();
-    return;
+    remove_empty(run);
+  } else {
+    targets_.push_back({.index = index});
   }
-  targets_.push_back({.index = index});
 }
 
-/// Takes the lock of a run. Whoever holds it is about to finish: another sweep, a command about to begin, or a reapctl
-/// on its way out.
+/// Takes the lock of a run. Another holder of it is about to finish: another sweep, a command about to begin, or a
+/// reapctl on its way out.
 bool TargetChoice::claim_or_wait(RunCase& run) {
   for (;;) {
     switch (claim(proc_, cases_, run, codec_)) {

@@ -14,7 +14,7 @@ namespace reapctl::engine {
 struct SweepTarget {
   std::size_t index = 0;  ///< in RunCases::cases
   int living = 0;         ///< processes of it that were seen alive in the last picture
-  int unjudged = 0;       ///< and such as could be its own
+  int unjudged = 0;       ///< and those that could be its own
   int inner = 0;          ///< and those of runs inside of it that are not swept: what is the run's is theirs as well
   std::string inner_run;  ///< one of these runs, in words
   std::string reason;     ///< why something of it is left; empty when it is clean
@@ -33,6 +33,8 @@ class TargetChoice {
 
  private:
   void choose_one(std::size_t index);
+  [[nodiscard]] bool is_to_be_swept(const RunCase& run);
+  void remove_empty(RunCase& run);
   [[nodiscard]] bool is_wanted(const RunCase& run) const;
   [[nodiscard]] bool is_named(const RunCase& run) const;
   [[nodiscard]] bool contains_us(const RunCase& run) const;
@@ -47,11 +49,8 @@ class TargetChoice {
   RunCases& cases_;
   core::SweepReport& report_;
   core::TimePoint deadline_;
-  core::TimePoint unclear_until_;  ///< so long one waits for those of which one cannot tell what they are
+  core::TimePoint unclear_until_;  ///< until then an entry is waited for that nobody can make anything of yet
   std::vector<SweepTarget> targets_;
 };
-
-/// The name of a user, from /etc/passwd; the number if it has none.
-[[nodiscard]] std::string name_of_user(uid_t uid);
 
 }  // namespace reapctl::engine

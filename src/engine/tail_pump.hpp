@@ -47,7 +47,7 @@ class PumpedStream {
   [[nodiscard]] int failure() const { return tail_->failure.load(); }
   void close_if_gone();
 
-  /// Nobody is left to write: passes on the rest. How many bytes nobody would read.
+  /// Nobody is left to write: passes on the rest. Returns how many bytes nobody has read.
   [[nodiscard]] std::uint64_t finish(const GiveUp& give_up, std::optional<core::TimePoint> deadline);
 
   [[nodiscard]] std::string last_bytes() const;
@@ -89,9 +89,9 @@ struct UnmapTails {
   void operator()(void* memory) const;
 };
 
-/// --tail: the command's output goes through two pipes, and the end of each is kept for the report. A reader who is
-/// slow does not hold up the command, but a file of bounded size grows; only when that is full does the command wait as
-/// it would without us. A reader who is gone makes the pipe break for the command as well.
+/// --tail: the command's output goes through two pipes, and the end of each is kept for the report. A slow reader does
+/// not hold up the command: a file of bounded size takes what it has not read yet. Only when that is full does the
+/// command wait, as it would without us. When the reader is gone, the pipe breaks for the command as well.
 class TailPump {
  public:
   /// Keeps the last `size` bytes of each. Errors: those of pipe2(2) and mmap(2).
@@ -99,7 +99,7 @@ class TailPump {
 
   [[nodiscard]] int command_stdout() const { return streams_[0].command_end(); }
   [[nodiscard]] int command_stderr() const { return streams_[1].command_end(); }
-  /// After the start, and in the guard: or the pipes would never end.
+  /// To be called after the start, and in the guard: else the pipes would never end.
   void close_command_ends();
   [[nodiscard]] std::vector<int> descriptors() const;
 

@@ -13,28 +13,23 @@ namespace {
 
 /// More children than this are a storm: they are killed without a closer look, which would be outrun.
 constexpr std::size_t kStorm = 512;
-/// In a storm we may have a fiftieth of a processor, and nobody hears signals while we look for those who live: so long
-/// may it take to list the children, and again so long to find out which have ended.
+/// In a storm we may have a fiftieth of a processor, and signals are not heard while we look. So this is the bound for
+/// listing the children, and again for finding out which of them have ended.
 constexpr core::Millis kListingTime{50};
-/// So many are looked at first at each end of the list, where those who live are: who was adopted long ago is in front,
-/// whoever has just been born at the end, and in between are zombies.
+/// How many children are looked at first at each end of the list, for that is where the living are: those adopted long
+/// ago are in front, the newborn at the end, and in between are zombies.
 constexpr std::size_t kEnd = 2048;
-/// So long may it take to tell some, or to kill some, then signals and deadlines get their turn.
+/// The bound for telling some, and for killing some, before signals and deadlines get their turn.
 constexpr core::Millis kTellingTime{20};
 constexpr core::Millis kKillingTime{20};
-/// A pass of killing is over when it has come across so many, to give the reaping its turn.
+/// A pass of killing ends when it has come across so many children, to give the reaping its turn.
 constexpr std::size_t kPassLimit = 65536;
-
-/// A zombie has nothing left to kill, unless only its first thread has ended (proc_pid_stat(5), num_threads).
-bool is_alive(const core::ProcessStat& process) {
-  return (process.state != 'Z' && process.state != 'X') || process.threads > 1;
-}
 
 bool is_storm(const sys::Result<std::vector<pid_t>>& children) {
   return children && children->size() > kStorm;
 }
 
-/// Those who have not ended; the oldest first.
+/// Those that have not ended; the oldest first.
 std::vector<pid_t> without_ended(std::vector<pid_t> children) {
   if (children.size() > 2 * kEnd) std::rotate(children.begin() + kEnd, children.end() - kEnd, children.end());
   const core::TimePoint until = core::Clock::now() + kListingTime;
@@ -72,14 +67,14 @@ void Tree::own(pid_t main, bool leads_group) {
   if (const auto process = proc_.stat(main)) ours_.insert(process->id);
 }
 
-/// To ask the kernel which of our children have ended takes a fiftieth of the time that a look into /proc takes, and
-/// there may be thousands who have.
+/// There may be thousands of zombies, and asking the kernel whether a child has ended takes a fiftieth of the time that
+/// a look into /proc takes. So they are sorted out first.
 std::vector<core::ProcessStat> Tree::descendants(const Pids& children) const {
   if (!children) return proc_.descendants(::getpid()).processes;
   return proc_.descendants(::getpid(), without_ended(*children)).processes;
 }
 
-/// As many as can be listed in time, or some more than are `enough`.
+/// As many as can be listed within kListingTime; stops early once there are `enough`.
 Tree::Pids Tree::children(std::size_t enough) const {
   auto reader = proc_.own_children();
   if (!reader) return proc_.children(::getpid());
@@ -103,20 +98,20 @@ std::vector<core::ProcessStat> Tree::living() {
   if (cgroup_ == nullptr || !storm_) processes = descendants(children);
   const std::set<pid_t> members = cgroup_ != nullptr ? add_members(processes) : std::set<pid_t>();
   if (has_strangers_) leave_out_strangers(processes, members);
-  std::erase_if(processes, [](const core::ProcessStat& process) { return !is_alive(process); });
+  std::erase_if(processes, [](const core::ProcessStat& process) { return !core::is_alive(process); });
   if (adoptions_watched_) note_adopted(processes);
   peak_ = std::max(peak_.value_or(0), static_cast<int>(processes.size()));
   if (storm_) met_in_storm_ = processes;
   return processes;
 }
 
-/// Adds those in the cgroup who do not descend from us, and returns the pids of all in it. The cgroup is read after the
-/// processes: then whoever has a listed pid, and is still the same when it is signalled, was in the cgroup.
+/// Adds the members of the cgroup that do not descend from us, and returns the pids of all members. The cgroup is read
+/// after the processes: then a process with a listed pid, if it is still the same when it is signalled, was a member.
 std::set<pid_t> Tree::add_members(std::vector<core::ProcessStat>& processes) const {
   const auto found = cgroup_->members();
   std::set<pid_t> others(found.begin(), found.end());
   for (const core::ProcessStat& process : processes) others.erase(process.id.pid);
-  // Root may have been so bold as to move reapctl itself into it.
+  // Root may have moved reapctl itself into it.
   others.erase(::getpid());
   others.erase(::getppid());
   if (others.empty()) return {found.begin(), found.end()};
@@ -146,7 +141,7 @@ std::vector<core::ProcessStat> Tree::adopted_children(std::size_t most) {
   for (const pid_t pid : *children) {
     if (pid == main_ || found.size() >= most) continue;
     auto process = proc_.stat(pid);
-    if (process && process->ppid == ::getpid() && is_alive(*process)) found.push_back(process.take());
+    if (process && process->ppid == ::getpid() && core::is_alive(*process)) found.push_back(process.take());
   }
   if (has_strangers_) leave_out_strangers(found, {});
   if (adoptions_watched_) note_adopted(found);
@@ -239,8 +234,8 @@ void Tree::kill_some(const std::vector<pid_t>& children) const {
   std::for_each(children.rbegin(), children.rend(), [](pid_t pid) { (void)::kill(pid, SIGKILL); });
 }
 
-/// Each part of the list is killed as soon as it is read, and then those who have come meanwhile, until nobody comes
-/// any more. False: there is more to do.
+/// Kills each part of the list as soon as it is read, then the children that were born or adopted meanwhile, until no
+/// more come. False: there is more to do.
 bool Tree::kill_children() {
   if (!chase_) {
     auto reader = proc_.own_children();
@@ -331,7 +326,7 @@ Tree::Standing Tree::standing(const std::vector<core::ProcessStat>& alive) const
   return standing;
 }
 
-/// Those of the current rung whom the kill has found alive, as many as can be looked at in time.
+/// Those told by the current rung that were alive when the kill came, as many as can be looked at in time.
 std::vector<core::ProcessStat> Tree::killed_of_told() const {
   const core::TimePoint until = core::Clock::now() + kListingTime;
   std::vector<core::ProcessStat> alive;
@@ -341,14 +336,14 @@ std::vector<core::ProcessStat> Tree::killed_of_told() const {
     if (!process || process->id != id) continue;
     const auto ended = sys::peek_ended(id.pid);
     const bool killed = ended && ended->info.si_code == CLD_KILLED && ended->info.si_status == SIGKILL;
-    if (is_alive(*process) || killed) alive.push_back(process.take());
+    if (core::is_alive(*process) || killed) alive.push_back(process.take());
   }
   return alive;
 }
 
-/// Those whom the first kill by pid ends are dead before the closer look behind it could count them. In a storm whoever
-/// lives now is dead before his kill in any case, and a millisecond of looking costs us the turns of all the others: so
-/// there the blow at the cgroup, if there is one, comes first.
+/// Looks before the first kill, for what that ends is dead before a later look could count it. In a storm a process
+/// that lives now is dead before its kill in any case, and each millisecond of looking is paid for by as many turns of
+/// all the others. So there the kill of the cgroup, if there is one, comes first.
 Tree::Standing Tree::begin_killing(bool backlog) {
   const bool in_storm = storm_ && backlog;
   if (in_storm && cgroup_ != nullptr) cgroup_->kill();

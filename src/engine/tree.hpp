@@ -25,8 +25,9 @@ namespace reapctl::engine {
 [[nodiscard]] sys::Result<void> signal_process(const proc::ProcFs& proc, const core::ProcessId& id, int signal);
 
 /// The processes of a run: all descendants of this process, which as a child subreaper inherits every orphan among
-/// them, and whoever is in the cgroup of the run, if it has one. Neither is enough: a process may leave the cgroup, and
-/// one that is no descendant may be put into it. Looks, signals and remembers; what to do and when is decided in core.
+/// them, and the members of the cgroup of the run, if it has one. Neither is enough: a process may leave the cgroup,
+/// and one that is no descendant may be put into it. Looks, signals and remembers; what to do and when is decided in
+/// core.
 class Tree {
  public:
   /// `cookie`: the "NAME=value" that every process of the run begins its life with.
@@ -34,43 +35,43 @@ class Tree {
 
   /// Children that this process has before the run begins (`x & exec reapctl …`) do not belong to it, nor do their
   /// descendants. Where some exist, an orphan counts as one of the run only if it was seen below the main command or
-  /// carries the cookie: rather leave something over than harm what is not ours.
+  /// carries the cookie: better to leave something behind than to harm what is not ours.
   void disown_children();
   /// From now on the run has this cgroup, which must outlive the use of this object; nullptr: none.
   void use_cgroup(const RunCgroup* cgroup) { cgroup_ = cgroup; }
   /// The main command has been started; with `leads_group` in a process group of its own.
   void own(pid_t main, bool leads_group = false);
 
-  /// From now on remembers who was seen to have become our child.
+  /// From now on remembers which processes were seen to have become our children.
   void watch_adoptions() { adoptions_watched_ = true; }
-  /// Those of the run who are our children now, besides the main command: `most` of them, or nobody when there are too
-  /// many to be looked at.
+  /// The processes of the run that are our children now, besides the main command: at most `most`, and none when there
+  /// are too many to be looked at.
   [[nodiscard]] std::vector<core::ProcessStat> adopted_children(std::size_t most);
   /// Those seen since the last call.
   [[nodiscard]] std::vector<core::ProcessStat> take_adopted() { return std::exchange(adopted_, {}); }
   /// Our child `pid`, which is about to be reaped; true if it has been told of by take_adopted.
   [[nodiscard]] bool forget_adopted(pid_t pid);
 
-  /// Whether there could be anybody: a child, dead or alive, or a process in the cgroup.
+  /// Whether anything of the run may be left: a child, dead or alive, or a process in the cgroup.
   [[nodiscard]] bool may_have_somebody() const;
 
-  /// Who is alive now, parents first.
+  /// The living, parents first.
   std::vector<core::ProcessStat> living();
 
-  /// Signals the living, in a storm those whom the last look has met, with a rung, parents first, each with the signal
-  /// that suits it, and continues the stopped. Only those of `scope`; with `rest`, only those who have not been told
-  /// this rung. `main` is nullopt once the main command has been reaped. Returns how many were told: all, or as many as
-  /// there was time for, and then telling().
+  /// Signals a rung to the living (in a storm: to those that the last look has met), parents first, each with the
+  /// signal that suits it, and continues the stopped. Only those of `scope`; with `rest`, only those that have not been
+  /// told this rung. `main` is nullopt once the main command has been reaped. Returns how many were told: all, or as
+  /// many as there was time for; then telling() is true.
   int tell(const core::Rung& rung, core::Scope scope, std::optional<pid_t> main, bool rest);
-  /// Whether some are still to be told of those who were alive at the last tell().
+  /// Whether some are still to be told of those that were alive at the last tell().
   [[nodiscard]] bool telling() const { return !untold_.empty(); }
   /// Goes on with them, as long as tell(). Returns how many were told.
   int tell_on(const core::Rung& rung);
 
-  /// SIGKILL to whoever is alive now, at one blow to all in the cgroup; when that leaves a storm's worth of children,
-  /// those who may have left the cgroup have to wait for the next call, and it is for the caller to reap
-  /// children_seen() before. nullopt: there are so many that the pass is not over yet, call it again at once, and reap
-  /// nobody meanwhile. Else call it again, as core::after_census says, until nobody is alive.
+  /// A pass of killing: SIGKILL to all that live now, to those in the cgroup at one blow. If that leaves a storm's
+  /// worth of zombies, the caller is to reap children_seen() first, and what has left the cgroup waits for the next
+  /// call. nullopt: there are so many that the pass is not over; call again at once, and reap nobody meanwhile. Else
+  /// call again when core::after_census says so, until nobody is alive.
   [[nodiscard]] std::optional<core::Census> kill(core::TimePoint now);
   /// Whether a pass of killing has begun and is not over.
   [[nodiscard]] bool in_mid_kill() const { return chase_.has_value(); }
@@ -83,16 +84,16 @@ class Tree {
 
   struct Standing {
     int told = 0;                           ///< by the current rung
-    std::vector<core::ProcessStat> stayed;  ///< of these, who is alive
+    std::vector<core::ProcessStat> stayed;  ///< those of them that are alive
     int alive = 0;                          ///< told or not
   };
   Standing standing();
-  /// The same, and from now on SIGKILL is the current rung, which tells those who are alive: one look serves both. With
-  /// a `backlog` of zombies, in what the last look has found to be a storm, nobody is looked at but those who were told
-  /// by the rung before, and by then the cgroup has been killed. kill() is to follow.
+  /// The same, and from now on SIGKILL is the current rung, told to those that are alive: one look serves both. With a
+  /// `backlog` of zombies, if the last look has met a storm, the cgroup is killed first, and then only those are looked
+  /// at that the rung before has told. kill() is to follow.
   Standing begin_killing(bool backlog);
 
-  /// Those alive, with why each could not be killed.
+  /// The living, each with why it could not be killed.
   std::vector<core::Survivor> survivors();
 
   [[nodiscard]] const proc::ProcFs& proc() const { return proc_; }

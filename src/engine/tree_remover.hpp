@@ -32,9 +32,9 @@ namespace reapctl::engine {
 /// any level. What refuses to be renamed, be it that the disk is too full for one more name in the work directory, is
 /// entered all the same, down to kMostDepth levels.
 ///
-/// End. A directory is read again only so often, but whoever makes new ones in the new ones, as fast as they are
-/// deleted, would keep us here for ever. So those that are younger than the removal are entered until kMaxNewborn of
-/// them have gone; where the file system keeps no birth times, only --stop-timeout ends that.
+/// End. A directory is read again a bounded number of times. But a process that makes new directories in new ones, as
+/// fast as they are deleted, would keep the removal going for ever. So directories younger than the removal are entered
+/// only until kMaxNewborn of them have gone. Where the file system keeps no birth times, only --stop-timeout ends that.
 class TreeRemover {
  public:
   TreeRemover(int parent_fd, const std::string& name, const DirectoryIdentity& expected, RemovalProgress& progress);

@@ -17,8 +17,8 @@ namespace {
 /// How long a victim whose end cannot be waited for is left before it is looked at again.
 constexpr core::Millis kPollInterval{20};
 
-/// How long those get whom no signal of ours reaches, once nobody else is left: they may end with the others, as sudo
-/// does with its child. The rungs are nothing to them, and whoever has put them on record is not to hold us up.
+/// How long victims get that no signal of ours reaches, once no others are left: they may end with the others, as sudo
+/// does with its child. The rungs mean nothing to them, and the user who put them on record must not hold us up.
 constexpr core::Millis kOutOfReachBound{200};
 
 }  // namespace
@@ -40,7 +40,7 @@ void VictimLadder::run() {
   while (state_.phase != core::LadderPhase::over) {
     notice_ends();
     if (living() == 0) {
-      // Whoever was forked before its parent died shows up now, if it can be found at all.
+      // A child that was forked before its parent died shows up now, if it can be found at all.
       look();
       if (living() == 0 && !fleeting_) {
         step(core::LadderEvent::emptied);
@@ -59,15 +59,15 @@ void VictimLadder::run() {
   notice_ends();
 }
 
-/// Whether somebody is left, and nobody of them can be signalled.
+/// Whether some are left, and none of them can be signalled.
 bool VictimLadder::all_out_of_reach() const {
   return living() > 0 && std::all_of(held_.begin(), held_.end(), [](const auto& entry) {
            return entry.second.end.after || !entry.second.end.refused.empty();
          });
 }
 
-/// Whether those have had their time. Before they are given up they are told once more, for one may have become
-/// another user since, and somebody new may have come from them.
+/// Whether they have had their time. Before they are given up they are told once more: one may have become another user
+/// since, and there may be new children of theirs.
 bool VictimLadder::is_hopeless() {
   if (!all_out_of_reach()) {
     hopeless_at_ = core::TimePoint::max();
@@ -115,7 +115,7 @@ void VictimLadder::notice_ends() {
     pollfd ready{.fd = held.pid_fd.get(), .events = POLLIN, .revents = 0};
     const bool gone = held.pid_fd.valid() ? ::poll(&ready, 1, 0) == 1 : !is_running(proc_, id);
     if (!gone) continue;
-    held.end.after = std::chrono::duration_cast<core::Millis>(core::Clock::now() - state_.requested_at);
+    held.end.after = core::to_millis(core::Clock::now() - state_.requested_at);
     held.pid_fd.reset();
   }
 }
@@ -159,8 +159,8 @@ void VictimLadder::tell() {
   }
 }
 
-/// Stops everybody first, so that nobody forks any more, and follows the children of whom it stopped, those that the
-/// last look has not seen: a child whose environment was cleared can be found only as long as its parent is there.
+/// Stops all victims first, so that none forks any more, and then looks for children of theirs that the last look has
+/// not seen: a child whose environment was cleared can be found only as long as its parent is there.
 void VictimLadder::freeze_new() {
   std::vector<core::ProcessId> fresh;
   for (auto& [id, held] : held_) {

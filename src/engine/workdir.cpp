@@ -18,15 +18,19 @@ std::string absolute(const std::string& path) {
 
 }  // namespace
 
+std::string workdir_name(const std::string& run_id) {
+  return "reapctl-" + run_id;
+}
+
 std::string workdir_path(const std::string& base, const std::string& run_id) {
   std::string path = absolute(base);
   if (!path.ends_with('/')) path += '/';
-  return path + "reapctl-" + run_id;
+  return path + workdir_name(run_id);
 }
 
 sys::Result<Workdir> make_workdir(const std::string& base, const std::string& run_id) {
   Workdir workdir;
-  workdir.name = "reapctl-" + run_id;
+  workdir.name = workdir_name(run_id);
   workdir.path = workdir_path(base, run_id);
   workdir.base.reset(::open(base.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!workdir.base.valid()) return sys::last_error("open", base);

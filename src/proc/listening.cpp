@@ -25,13 +25,6 @@ std::optional<Number> to_number(std::string_view text, int base) {
   return value;
 }
 
-std::string_view next_word(std::string_view& row) {
-  row.remove_prefix(std::min(row.find_first_not_of(' '), row.size()));
-  const std::string_view word = row.substr(0, row.find(' '));
-  row.remove_prefix(word.size());
-  return word;
-}
-
 /// `address` in network order, four or sixteen bytes of it.
 std::optional<std::string> endpoint(int family, const void* address, std::uint16_t port) {
   std::array<char, INET6_ADDRSTRLEN> name{};
@@ -100,12 +93,12 @@ bool ListeningSockets::add_table(const std::string& path) {
 
 /// sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …; false at the first that listens no more.
 bool ListeningSockets::add_row(std::string_view row) {
-  (void)next_word(row);
-  const std::string_view local = next_word(row);
-  (void)next_word(row);
-  if (next_word(row) != kListen) return false;
-  for (int skipped = 0; skipped < 5; ++skipped) (void)next_word(row);
-  const auto inode = to_number<std::uint64_t>(next_word(row), 10);
+  (void)take_word(row);
+  const std::string_view local = take_word(row);
+  (void)take_word(row);
+  if (take_word(row) != kListen) return false;
+  for (int skipped = 0; skipped < 5; ++skipped) (void)take_word(row);
+  const auto inode = to_number<std::uint64_t>(take_word(row), 10);
   auto address = readable_address(local);
   if (inode && address) address_of_inode_.emplace(*inode, *std::move(address));
   return true;

@@ -36,8 +36,8 @@ class ListeningSockets {
   [[nodiscard]] sys::Result<std::set<std::uint64_t>> held_by(
       pid_t pid, std::size_t limit = std::numeric_limits<std::size_t>::max()) const;
 
-  /// Whether anybody, whoever it is, listens on the port of `address` (as from `of`), on whatever address. Yes where
-  /// nothing can be found out.
+  /// Whether any process listens on the port of `address` (as from `of`), on whatever address. True where nothing can
+  /// be found out.
   [[nodiscard]] bool may_listen_on_port_of(std::string_view address) const;
 
  private:

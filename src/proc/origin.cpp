@@ -1,10 +1,9 @@
 #include "proc/origin.hpp"
 
+#include "proc/parse.hpp"
+
 #include <array>
 #include <cstddef>
-#include <cstdio>
-#include <memory>
-#include <pwd.h>
 
 namespace reapctl::proc {
 namespace {
@@ -56,8 +55,7 @@ bool is_set(std::string_view value) {
 /// The path behind "0::" or "N:name=systemd:"; empty when there is no such line.
 std::string_view cgroup_path(std::string_view text, std::string_view hierarchy) {
   while (!text.empty()) {
-    const std::string_view line = text.substr(0, text.find('\n'));
-    text.remove_prefix(line.size() < text.size() ? line.size() + 1 : line.size());
+    const std::string_view line = take_line(text);
     const std::size_t first = line.find(':');
     if (first == std::string_view::npos) continue;
     const std::size_t second = line.find(':', first + 1);
@@ -76,21 +74,11 @@ core::Origin read_origin(const ProcFs& proc, const OriginSource& source) {
     origin.comm = proc.comm(source.parent);
     origin.argv = proc.cmdline(source.parent);
   }
-  origin.user = user_name(source.uid, source.passwd_path);
+  origin.user = sys::user_name(source.uid, source.passwd_path);
   if (const auto self = proc.stat(source.self)) origin.tty = tty_name(self->tty_nr);
   if (const auto cgroup = proc.read(std::to_string(source.self) + "/cgroup")) origin.unit = systemd_unit(*cgroup);
   origin.ci = ci_job(source.environment);
   return origin;
-}
-
-std::string user_name(uid_t uid, const std::string& passwd_path) {
-  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(passwd_path.c_str(), "re"), std::fclose);
-  if (file != nullptr) {
-    while (const passwd* entry = ::fgetpwent(file.get())) {
-      if (entry->pw_uid == uid) return entry->pw_name;
-    }
-  }
-  return std::to_string(uid);
 }
 
 std::string tty_name(int tty_nr) {

@@ -2,6 +2,7 @@
 
 #include "core/report.hpp"
 #include "proc/proc_fs.hpp"
+#include "sys/passwd.hpp"
 
 #include <cstdlib>
 #include <functional>
@@ -19,16 +20,12 @@ struct OriginSource {
   pid_t self = 0;
   pid_t parent = 0;  ///< getppid(2): 0 when the parent is in an outer PID namespace
   uid_t uid = 0;
-  std::string passwd_path = "/etc/passwd";
+  std::string passwd_path = sys::kPasswdPath;
   EnvironmentLookup environment = std::getenv;
 };
 
 /// Who started `source.self`. What can't be found out stays empty.
 [[nodiscard]] core::Origin read_origin(const ProcFs& proc, const OriginSource& source);
-
-/// The name of `uid` in a file of the form of passwd(5); the number when it is not there. Asks no other directory
-/// (LDAP, systemd-homed): NSS loads shared objects, which a static binary can't.
-[[nodiscard]] std::string user_name(uid_t uid, const std::string& passwd_path);
 
 /// "pts/3", "tty1", "ttyS0", "console" for the tty_nr of proc_pid_stat(5); "188:0" for a driver that has no fixed
 /// number; empty for 0, no terminal. Source: Documentation/admin-guide/devices.txt of the kernel.

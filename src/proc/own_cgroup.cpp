@@ -1,5 +1,7 @@
 #include "proc/own_cgroup.hpp"
 
+#include "proc/parse.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <iterator>
@@ -10,14 +12,6 @@
 
 namespace reapctl::proc {
 namespace {
-
-/// Takes the next word off a line whose words are separated by single spaces.
-std::string_view next_word(std::string_view& line) {
-  const std::size_t end = std::min(line.find(' '), line.size());
-  const std::string_view word = line.substr(0, end);
-  line.remove_prefix(std::min(end + 1, line.size()));
-  return word;
-}
 
 /// Space, tab, newline and backslash are written as "\040", …
 std::string unescaped(std::string_view text) {
@@ -48,16 +42,6 @@ bool is_writable(std::string_view options) {
   return options == "rw" || options.starts_with("rw,");
 }
 
-/// Calls `use` with each line.
-template <class Use>
-void each_line_of(std::string_view text, Use use) {
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    use(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-}
-
 /// Where cgroup v2 is mounted on most systems, if its root is there; empty if not. Reading mountinfo takes the kernel
 /// some microseconds, and hundreds of them on a host full of containers. Paths are absolute only in the first cgroup
 /// namespace.
@@ -78,27 +62,29 @@ std::string usual_root(const ProcFs& proc) {
 
 std::optional<std::string> cgroup2_path(std::string_view cgroup) {
   std::optional<std::string> path;
-  each_line_of(cgroup, [&path](std::string_view line) {
+  while (!cgroup.empty()) {
     constexpr std::string_view kUnified = "0::";
+    const std::string_view line = take_line(cgroup);
     if (line.starts_with(kUnified)) path = line.substr(kUnified.size());
-  });
+  }
   return path;
 }
 
 std::vector<std::string> cgroup2_directories(std::string_view mountinfo, std::string_view path) {
   std::vector<std::string> writable;
   std::vector<std::string> others;
-  each_line_of(mountinfo, [&](std::string_view line) {
+  while (!mountinfo.empty()) {
+    std::string_view line = take_line(mountinfo);
     const std::size_t separator = line.find(" - ");
-    if (separator == std::string_view::npos || !line.substr(separator).starts_with(" - cgroup2 ")) return;
+    if (separator == std::string_view::npos || !line.substr(separator).starts_with(" - cgroup2 ")) continue;
     line = line.substr(0, separator);
-    for (int skipped = 0; skipped < 3; ++skipped) (void)next_word(line);  // mount id, parent id, device
-    const std::string root = unescaped(next_word(line));
-    const std::string mount_point = unescaped(next_word(line));
-    if (!root.starts_with('/') || !mount_point.starts_with('/')) return;
+    for (int skipped = 0; skipped < 3; ++skipped) (void)take_word(line);  // mount id, parent id, device
+    const std::string root = unescaped(take_word(line));
+    const std::string mount_point = unescaped(take_word(line));
+    if (!root.starts_with('/') || !mount_point.starts_with('/')) continue;
     const auto rest = below(path, root);
-    if (rest) (is_writable(next_word(line)) ? writable : others).push_back(mount_point + std::string(*rest));
-  });
+    if (rest) (is_writable(take_word(line)) ? writable : others).push_back(mount_point + std::string(*rest));
+  }
   std::move(others.begin(), others.end(), std::back_inserter(writable));
   return writable;
 }

@@ -12,7 +12,7 @@
 namespace reapctl::proc {
 
 /// The path of a process in the cgroup v2 hierarchy, from its /proc/PID/cgroup, relative to the root of the cgroup
-/// namespace of whoever reads it: "/" or "/user.slice/…"; nullopt: there is no such hierarchy. Source: cgroups(7).
+/// namespace of the reader: "/" or "/user.slice/…"; nullopt: there is no such hierarchy. Source: cgroups(7).
 [[nodiscard]] std::optional<std::string> cgroup2_path(std::string_view cgroup);
 
 /// The directories in which the cgroup `path` can be seen, by the mounts that `mountinfo` lists, writable mounts first:

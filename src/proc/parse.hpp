@@ -12,6 +12,12 @@
 /// The texts of /proc as values: pure functions, which take any bytes and never throw on them.
 namespace reapctl::proc {
 
+/// Takes the first line off `text`, without its newline; all of it if there is none.
+[[nodiscard]] std::string_view take_line(std::string_view& text);
+
+/// Takes the first word off `line`, and the spaces in front of it; empty at the end.
+[[nodiscard]] std::string_view take_word(std::string_view& line);
+
 /// Which signals a process has blocked, ignored and caught: bit N-1 stands for signal N, proc_pid_status(5).
 struct SignalMasks {
   std::uint64_t blocked = 0;  ///< of the first thread only: each thread has a mask of its own
@@ -23,19 +29,22 @@ struct SignalMasks {
 };
 
 /// One line of /proc/PID/stat. A comm holds any byte, `a) R 1 1 1 (x` included, and the fields after it hold only
-/// numbers, so the comm ends at the last `)`. nullopt when the line is cut short or not of this form. Doomed is who has
-/// PF_EXITING or PF_SIGNALED (sched.h) among his flags, or SIGKILL among the signals of his first thread, where the
-/// kernel notes it for each thread of a process (complete_signal in kernel/signal.c), and from where it is gone a
-/// moment before the flags are set (get_signal). In that moment, and all the time, his exit code is SIGKILL: of the
-/// whole process, since Linux 5.19 or so, and for whoever may read it (do_task_stat in fs/proc/array.c).
+/// numbers, so the comm ends at the last `)`. nullopt when the line is cut short or not of this form.
+///
+/// A process is `doomed` by any of three signs, because each alone leaves a gap:
+/// - PF_EXITING or PF_SIGNALED (sched.h) among its flags;
+/// - SIGKILL pending for its first thread, where complete_signal() in kernel/signal.c notes it; get_signal() takes it
+///   away a moment before the flags are set;
+/// - SIGKILL as its exit code, which covers that moment too, but is shown only since about Linux 5.19, and only to
+///   those who may read it (do_task_stat() in fs/proc/array.c).
 [[nodiscard]] std::optional<core::ProcessStat> parse_stat(std::string_view text);
 
 /// Whether that line is of a process in the middle of its exec: it has an address space, and no environment in it yet,
 /// so that its `environ` is empty. Source: proc_pid_stat(5), flags and env_end; PF_KTHREAD and PF_EXITING of sched.h.
 [[nodiscard]] bool is_in_exec(std::string_view stat);
 
-/// Whether that line is of a process that has ended, or is on its way out: it forks nobody any more, and gives up its
-/// memory. Not if only its first thread is. Source: proc_pid_stat(5), flags and num_threads; PF_EXITING of sched.h.
+/// Whether that line is of a process that has ended, or is on its way out: it forks no more, and gives up its memory.
+/// False if only its first thread is. Source: proc_pid_stat(5), flags and num_threads; PF_EXITING of sched.h.
 [[nodiscard]] bool is_ending(std::string_view stat);
 
 /// SigBlk, SigIgn and SigCgt of /proc/PID/status; nullopt when one is missing.

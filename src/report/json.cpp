@@ -26,18 +26,6 @@ Json to_value(const core::ResourceUsage& usage) {
   });
 }
 
-Json to_value(const core::Origin& origin, core::ArgsShown shown) {
-  return object({
-      {"ppid", origin.ppid},
-      {"comm", or_null(origin.comm)},
-      {"cmdline", core::redact_args(origin.argv, shown)},
-      {"user", or_null(origin.user)},
-      {"tty", or_null(origin.tty)},
-      {"unit", or_null(origin.unit)},
-      {"ci", or_null(origin.ci)},
-  });
-}
-
 Json to_value(const core::ExitStatus& exit) {
   return object({
       {"kind", name_of(exit.kind)},
@@ -226,7 +214,7 @@ std::string to_json(const core::RunReport& report, core::ArgsShown shown) {
       {"command", object({{"argv", core::redact_args(report.argv, shown)},
                           {"cwd", or_null(report.cwd)},
                           {"executable", or_null(report.executable)}})},
-      {"origin", to_value(report.origin, shown)},
+      {"origin", origin_value(report.origin, core::redact_args(report.origin.argv, shown))},
       {"started_at", core::rfc3339(report.started_at)},
       {"ended_at", core::rfc3339(report.ended_at)},
       {"duration_ms", report.duration.count()},

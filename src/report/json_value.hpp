@@ -26,8 +26,7 @@ struct Member {
 };
 
 /// An object of just these members, in this order. A braced list given to Json itself makes an array of each pair, and
-/// an object of those arrays, which takes three times as long; every run writes its record and report in the time in
-/// which others have started.
+/// an object of those arrays: that takes three times as long, and every run writes a record before it starts.
 inline Json object(std::initializer_list<Member> members) {
   Json::object_t entries;
   entries.reserve(members.size());
@@ -54,6 +53,19 @@ inline Json or_null(std::string_view text) {
 
 inline Json signal_name_or_null(const std::optional<int>& signal) {
   return signal ? Json(core::signal_name(*signal)) : Json(nullptr);
+}
+
+/// Who started a run. `cmdline` is what may be shown of origin.argv.
+inline Json origin_value(const core::Origin& origin, std::vector<std::string> cmdline) {
+  return object({
+      {"ppid", origin.ppid},
+      {"comm", or_null(origin.comm)},
+      {"cmdline", std::move(cmdline)},
+      {"user", or_null(origin.user)},
+      {"tty", or_null(origin.tty)},
+      {"unit", or_null(origin.unit)},
+      {"ci", or_null(origin.ci)},
+  });
 }
 
 /// The part of a list that reports show.

@@ -82,10 +82,7 @@ std::string show_json(const core::ListedRun& run, core::WallTime at) {
   Json tree = Json::array();
   for (const core::ProcessDetails& process : run.processes) tree.push_back(process_value(process));
   Json record = nullptr;
-  if (run.record) {
-    core::RunRecord known = *run.record;
-    record = Json::parse(record_codec().encode(known).text, nullptr, false);
-  }
+  if (run.record) record = Json::parse(record_codec().encode(*run.record).text, nullptr, false);
   return one_line({{"schema_version", kSchemaVersion},
                    {"at", core::rfc3339(at)},
                    {"run", run_value(run)},

@@ -10,21 +10,12 @@
 namespace reapctl::report {
 namespace {
 
-std::string joined(const std::vector<std::string>& words, const char* separator) {
-  std::string text;
-  for (const std::string& word : words) text.append(text.empty() ? "" : separator).append(word);
-  return text;
-}
-
 std::string ports_of_run(const core::ListedRun& run) {
   std::set<int> ports;
   for (const core::ProcessDetails& process : run.processes) {
     for (const int port : ports_of(process.listening)) ports.insert(port);
   }
-  std::vector<std::string> words;
-  words.reserve(ports.size());
-  for (const int port : ports) words.push_back(":" + std::to_string(port));
-  return words.empty() ? "-" : joined(words, " ");
+  return ports_cell({ports.begin(), ports.end()});
 }
 
 std::int64_t memory_of(const core::ListedRun& run) {

@@ -13,10 +13,10 @@
 namespace reapctl::report {
 namespace {
 
-/// A command line may have 2 MB, of which a record needs no more than people want to read.
+/// In bytes. A command line may have 2 MB, of which a record needs no more than people want to read.
 constexpr std::size_t kArgumentLength = 512;
-constexpr std::size_t kArgumentsLength =
-    16384;  ///< all together; a byte may take six in JSON, and there are two such lists
+/// In bytes, all together. A byte may take six in JSON, a record has two such lists, and core::kRecordLimit holds both.
+constexpr std::size_t kArgumentsLength = 16384;
 
 /// What stands for `main` until the new process writes it down: long enough for what it will write.
 constexpr std::string_view kSlot =
@@ -75,16 +75,6 @@ Json to_value(const core::WorkdirOnRecord& workdir) {
   return object({{"path", path_value(workdir.path)}, {"keep", workdir.keep}, {"identity", std::move(identity)}});
 }
 
-Json to_value(const core::Origin& origin) {
-  return object({{"ppid", origin.ppid},
-                 {"comm", or_null(origin.comm)},
-                 {"cmdline", shortened_argv(origin.argv)},
-                 {"user", or_null(origin.user)},
-                 {"tty", or_null(origin.tty)},
-                 {"unit", or_null(origin.unit)},
-                 {"ci", or_null(origin.ci)}});
-}
-
 Json leftovers_value(const std::vector<core::ProcessId>& leftovers) {
   Json list = Json::array();
   for (const core::ProcessId& id : leftovers) {
@@ -129,7 +119,7 @@ core::EncodedRecord encode(const core::RunRecord& record) {
       {"remove", remove_value(record.remove)},
       {"lock_name", or_null(record.lock_name)},
       {"ladder", core::ladder_text(record.ladder)},
-      {"origin", record.origin ? to_value(*record.origin) : Json(nullptr)},
+      {"origin", record.origin ? origin_value(*record.origin, shortened_argv(record.origin->argv)) : Json(nullptr)},
       {"started_at", core::rfc3339(record.started_at)},
   });
   core::EncodedRecord encoded;

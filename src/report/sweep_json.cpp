@@ -41,13 +41,7 @@ Json to_value(const std::vector<core::SweptProcess>& list) {
 }
 
 Json to_value(const core::Origin& origin) {
-  return {{"ppid", origin.ppid},
-          {"comm", or_null(origin.comm)},
-          {"cmdline", core::redact_args(origin.argv, core::ArgsShown::redacted)},
-          {"user", or_null(origin.user)},
-          {"tty", or_null(origin.tty)},
-          {"unit", or_null(origin.unit)},
-          {"ci", or_null(origin.ci)}};
+  return origin_value(origin, core::redact_args(origin.argv, core::ArgsShown::redacted));
 }
 
 Json to_value(const core::SweptRun& run) {

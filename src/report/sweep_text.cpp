@@ -14,16 +14,8 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-constexpr std::size_t kIdShown = 4;
-
 std::string plural(std::size_t count, const char* one, const char* many) {
   return std::to_string(count) + " " + (count == 1 ? one : many);
-}
-
-std::string joined(const std::vector<std::string>& words, const char* separator) {
-  std::string text;
-  for (const std::string& word : words) text.append(text.empty() ? "" : separator).append(word);
-  return text;
 }
 
 std::string with_commas(std::int64_t number) {
@@ -35,13 +27,7 @@ std::string with_commas(std::int64_t number) {
 }
 
 std::string run_label(const std::string& id, const std::string& name) {
-  return id.substr(0, kIdShown) + (name.empty() ? "" : " " + printable(name));
-}
-
-std::string ports_cell(const core::ProcessDetails& process) {
-  std::vector<std::string> ports;
-  for (const int port : ports_of(process.listening)) ports.push_back(":" + std::to_string(port));
-  return ports.empty() ? "-" : joined(ports, " ");
+  return short_id(id) + (name.empty() ? "" : " " + printable(name));
 }
 
 std::string why_cell(const core::SweptProcess& swept) {
@@ -72,7 +58,7 @@ void add_processes(Lines& lines, const std::vector<const core::SweptProcess*>& l
                                     swept->user.empty() ? "?" : printable(swept->user),
                                     core::human_duration(core::Millis(process.age_ms)),
                                     core::human_bytes(process.rss_bytes),
-                                    ports_cell(process),
+                                    ports_cell(ports_of(process.listening)),
                                     why_cell(*swept)};
     if (with_end) row.push_back(end_cell(*swept));
     row.push_back(process_label(process, core::ArgsShown::redacted));
@@ -105,8 +91,7 @@ std::string run_heading(const core::SweptRun& run, core::WallTime now) {
     line += "its reapctl (" + joined(pids, ", ") + ") is dead";
   }
   if (run.started_at) {
-    line +=
-        "; started " + core::human_duration(std::chrono::duration_cast<core::Millis>(now - *run.started_at)) + " ago";
+    line += "; started " + core::human_duration(core::to_millis(now - *run.started_at)) + " ago";
   }
   if (!run.user.empty()) line += " by " + printable(run.user);
   if (run.origin && !run.origin->unit.empty()) line += ", " + printable(run.origin->unit);

@@ -29,4 +29,22 @@ std::vector<std::string> table_lines(const std::vector<std::vector<std::string>>
   return lines;
 }
 
+std::string joined(const std::vector<std::string>& words, std::string_view separator) {
+  std::string text;
+  for (const std::string& word : words) text.append(text.empty() ? "" : separator).append(word);
+  return text;
+}
+
+std::string ports_cell(const std::vector<int>& ports) {
+  std::vector<std::string> words;
+  words.reserve(ports.size());
+  for (const int port : ports) words.push_back(":" + std::to_string(port));
+  return words.empty() ? "-" : joined(words, " ");
+}
+
+std::string short_id(std::string_view run_id) {
+  constexpr std::size_t kShown = 4;
+  return std::string(run_id.substr(0, kShown));
+}
+
 }  // namespace reapctl::report

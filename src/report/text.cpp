@@ -4,6 +4,7 @@
 #include "core/signal_name.hpp"
 #include "report/printable.hpp"
 #include "report/process_lines.hpp"
+#include "report/table.hpp"
 #include "sys/result.hpp"
 
 #include <algorithm>
@@ -13,7 +14,6 @@
 namespace reapctl::report {
 namespace {
 
-constexpr std::size_t kIdShown = 4;
 constexpr std::size_t kNamesShown = 8;  // entries of one kind; the JSON form has more
 
 using Lines = std::vector<std::string>;
@@ -91,8 +91,8 @@ std::string time_until_outcome(const core::RunReport& report) {
 }
 
 std::string headline(const core::RunReport& report) {
-  return "reapctl: " + printable(report.name) + " (" + printable(report.run_id.substr(0, kIdShown)) + ") " +
-         outcome(report) + time_until_outcome(report) + ", exit " + std::to_string(report.exit_code);
+  return "reapctl: " + printable(report.name) + " (" + printable(short_id(report.run_id)) + ") " + outcome(report) +
+         time_until_outcome(report) + ", exit " + std::to_string(report.exit_code);
 }
 
 /// The lines beside a heading, the further ones below the first.
@@ -162,7 +162,7 @@ void add_workdir(Lines& lines, const core::WorkdirReport& workdir) {
   Lines block;
   if (!workdir.kept && !workdir.deleted && workdir.errors.empty()) block.push_back(printable(workdir.path));
   for (const core::WorkdirError& error : workdir.errors) {
-    block.push_back(printable(error.path) + " (" + printable(error.errno_name) + ")");
+    block.push_back(printable(core::why_not_deleted(error)));
   }
   add_block(lines, "  not deleted:  ", limited(std::move(block), workdir.errors_total));
 }
@@ -219,10 +219,7 @@ std::string to_text(const core::RunReport& report, core::ArgsShown shown) {
   for (const std::string& warning : report.warnings) lines.push_back("  warning: " + printable(warning));
   if (has_survivors(report.tree)) add_survivors(lines, report.tree);
   if (says_nothing_left(report)) lines.push_back("  nothing left" + ports_that_are_free(report));
-
-  std::string text;
-  for (const std::string& line : lines) text.append(text.empty() ? "" : "\n").append(line);
-  return text;
+  return joined(lines, "\n");
 }
 
 }  // namespace reapctl::report

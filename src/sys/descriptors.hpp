@@ -37,7 +37,7 @@ void occupy_standard_descriptors();
 [[nodiscard]] Result<UniqueFd> duplicate(int fd);
 
 /// Takes O_APPEND, which sendfile(2) refuses, off an open file that has no position: a pipe, a socket or a terminal,
-/// for which the flag has no meaning, whoever else uses it. False if it was not there, or has a meaning.
+/// for all of whose users the flag means nothing. False if the flag was not set, or means something.
 [[nodiscard]] bool stop_appending(int fd);
 
 /// At most `limit` bytes of a file from `offset` on; less where it ends or cannot be read.

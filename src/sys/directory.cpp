@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
@@ -79,6 +80,11 @@ int chmod_path_fd(int path_fd, mode_t mode) {
 }
 
 }  // namespace
+
+std::string temporary_directory() {
+  const char* directory = std::getenv("TMPDIR");
+  return directory != nullptr && *directory != '\0' ? directory : "/tmp";
+}
 
 Result<DirectoryIdentity> directory_identity(int fd) {
   struct statx status {};

@@ -6,11 +6,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <sys/types.h>
 
 /// Directories by descriptor: opened without following a link or crossing a mount, read as a stream of entries.
 namespace reapctl::sys {
+
+/// TMPDIR, or /tmp where that is not set or empty.
+[[nodiscard]] std::string temporary_directory();
 
 /// Which directory. Inode numbers are recycled within seconds, so when it was born and whose it is count too.
 struct DirectoryIdentity {

@@ -17,8 +17,7 @@ struct CallerSignals {
 };
 
 /// Blocks every signal in this process but SIGCONT, which does its work without being received and would only wake us,
-/// and sets SIGCHLD to its default. Call it first thing in main: as PID 1 an
-/// unhandled early SIGTERM is simply lost.
+/// and sets SIGCHLD to its default. Call it first thing in main: as PID 1 an unhandled early SIGTERM is simply lost.
 [[nodiscard]] CallerSignals block_signals();
 
 /// The signals that block_signals() blocks.
@@ -30,13 +29,13 @@ struct CallerSignals {
 /// Makes that descriptor deliver all of them but `left`, which stay pending. Source: signalfd(2).
 void hear_all_but(int signal_fd, std::span<const int> left);
 
-/// The next pending signal; nullopt when there is none. What the kernel raised because this process itself has come to
-/// a resource limit (SIGXFSZ, SIGXCPU: setrlimit(2)) is nobody's message and left out; a write that was too much fails
-/// with EFBIG all the same.
+/// The next pending signal; nullopt when there is none. Leaves out what the kernel raised because this process itself
+/// has reached a resource limit (SIGXFSZ, SIGXCPU: setrlimit(2)): nobody sent it, and the write fails with EFBIG all
+/// the same.
 [[nodiscard]] std::optional<signalfd_siginfo> next_signal(int signal_fd);
 
-/// Whether this process ignores the signal, as it does what its caller ignored. While it is blocked it is delivered to
-/// the descriptor all the same, sigaction(2).
+/// Whether this process ignores the signal: reapctl goes on ignoring what its caller ignored. A blocked signal is
+/// delivered to the descriptor even so, sigaction(2).
 [[nodiscard]] bool is_ignored(int signal);
 
 /// Gives `signal` its default action and sends it to ourselves. Returns if that did not end the process (as PID 1).

@@ -33,8 +33,7 @@ void StatusLine::show(std::string_view text) {
 }
 
 void leave_session() {
-  // Who leads a group must not call setsid: first into the group of a child, which lasts as long as the child is not
-  // reaped.
+  // The leader of a group cannot call setsid(2). So first into the group of a child, which lasts until that is reaped.
   const pid_t child = ::fork();
   if (child < 0) return;
   if (child == 0) {

@@ -24,7 +24,7 @@ class StatusLine {
   [[nodiscard]] bool open();
 
   bool opened_ = false;
-  UniqueFd terminal_;  ///< an open file of its own, since O_NONBLOCK would be everybody's who shares stderr
+  UniqueFd terminal_;  ///< an open file of its own: O_NONBLOCK would affect everybody who shares stderr
   std::size_t shown_ = 0;
 };
 

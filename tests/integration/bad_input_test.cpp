@@ -136,6 +136,20 @@ INSTANTIATE_TEST_SUITE_P(BadInput, NoCommand,
                                          Args{"schema", "nonsense"}, Args{"schema", "report", "event"},
                                          Args{"schema"}));
 
+TEST(BadInput, OfEveryOtherCommandNamesTheCommandAndItsHelp) {
+  for (const char* command : {"sweep", "list", "show", "stop", "doctor", "schema"}) {
+    for (const auto& [word, text] :
+         {std::pair("--bogus", "unexpected \"--bogus\""), std::pair("--registry", "--registry")}) {
+      const Outcome outcome = run({.args = {command, word}});
+      EXPECT_EQ(outcome.code(), 125);
+      EXPECT_TRUE(outcome.out.empty()) << outcome.out;
+      EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+      EXPECT_THAT(outcome.err, HasSubstr(std::string("reapctl: ") + command + ": " + text));
+      EXPECT_THAT(outcome.err, HasSubstr(std::string("; see reapctl ") + command + " --help"));
+    }
+  }
+}
+
 TEST(BadInput, AValueCannotAttackATerminalOrMakeLinesOfItsOwn) {
   const std::string value = "\x1b[31mX\nY\xc2\x9b";
   for (const Args& args : {Args{"run", "--ladder", value, "--", "true"}, Args{"run", "--" + value, "--", "true"},

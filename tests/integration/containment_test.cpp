@@ -1,16 +1,13 @@
 #include "support/cgroup.hpp"
-#include "support/forked.hpp"
 #include "support/json_sink.hpp"
 #include "support/namespace.hpp"
 #include "support/process.hpp"
 #include "support/reapctl.hpp"
-#include "support/sweep_fixture.hpp"
 #include "support/tool.hpp"
 
 #include <csignal>
 #include <filesystem>
 #include <string>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -21,43 +18,10 @@ namespace reapctl::test {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::Contains;
 using testing::HasSubstr;
 using testing::StartsWith;
 
 constexpr uid_t kNobody = 65534;
-
-std::string cgroup_of(pid_t pid) {
-  const std::string text = read_file("/proc/" + std::to_string(pid) + "/cgroup");
-  const auto begin = text.rfind("0::");
-  return begin == std::string::npos ? "" : text.substr(begin + 3, text.find('\n', begin) - begin - 3);
-}
-
-/// Where a process is in the file system, given that it is below us.
-std::string cgroup_directory_of(pid_t pid) {
-  const std::string path = cgroup_of(pid);
-  return own_cgroup() + path.substr(path.rfind("/reapctl-"));
-}
-
-/// A process that no run has started. It ends on SIGTERM, and with this object.
-class Outsider {
- public:
-  Outsider() : pid_(must_fork()) {
-    if (pid_ != 0) return;
-    (void)::setsid();
-    for (;;) ::pause();
-  }
-  ~Outsider() {
-    (void)::kill(pid_, SIGKILL);
-    (void)::waitpid(pid_, nullptr, 0);
-  }
-  Outsider(const Outsider&) = delete;
-  Outsider& operator=(const Outsider&) = delete;
-  [[nodiscard]] pid_t pid() const { return pid_; }
-
- private:
-  pid_t pid_;
-};
 
 TEST(Contain, AutoTakesACgroupWhereOneCanBeHadAndTheCommandIsBornInIt) {
   REQUIRE_CGROUP();
@@ -299,75 +263,6 @@ TEST(Contain, ChainsThatForkAndExitForEverEndAtOneBlow) {
   ASSERT_GE(rungs.size(), 1U);
   RecordProperty("ms_after_last_rung",
                  outcome.report["stop"]["duration_ms"].get<int>() - rungs.back()["at_ms"].get<int>());
-}
-
-class SweepOfCgroup : public SweepFixture {};
-
-TEST_F(SweepOfCgroup, FindsWhoHasNeitherAncestorNorEnvironmentAndRemovesIt) {
-  REQUIRE_CGROUP();
-  auto run = start("main", {"double-fork", "[", "setsid", "env-clear", "ready=lost", "]"}, {"--contain", "cgroup"});
-  const auto processes = roster_.await_roles({"lost", "main"});
-  const std::string cgroup = cgroup_directory_of(processes.at("main").pid);
-  fs::create_directory(cgroup + "/inner");
-  orphan(*run, processes.at("main"));
-  const std::string text = read_file(only_entry() / "record.json");
-  keep_json("record", text.substr(0, text.find('\n')));
-  const auto record = nlohmann::json::parse(text, nullptr, false);
-  EXPECT_EQ(record["cgroup"]["path"], cgroup);
-  EXPECT_THAT(reapctl({"sweep", "-n"}).out, HasSubstr("remove the cgroup " + cgroup));
-  EXPECT_EQ(reapctl({"show", "--pid", std::to_string(processes.at("lost").pid)}).code(), 0);
-  const auto report = sweep({"--ladder", "TERM:50ms,KILL"});
-  for (const auto& victim : report["victims"]) {
-    EXPECT_THAT(victim["identified_by"], Contains("cgroup")) << victim;
-    const bool lost = victim["pid"] == processes.at("lost").pid;
-    EXPECT_EQ(victim["identified_by"] == nlohmann::json({"cgroup"}), lost) << victim;
-  }
-  EXPECT_EQ(report["victims"].size(), 2U);
-  EXPECT_EQ(report["removed"][0]["kind"], "cgroup");
-  EXPECT_FALSE(is_alive(processes.at("lost")));
-  EXPECT_FALSE(fs::exists(cgroup));
-  EXPECT_TRUE(nothing_on_record());
-}
-
-TEST_F(SweepOfCgroup, ACgroupThatIsNotTheOneOnRecordIsLeftAlone) {
-  REQUIRE_CGROUP();
-  const Outsider outsider;
-  auto run = start("main", {}, {"--contain", "cgroup"});
-  const Process main = roster_.next();
-  const std::string cgroup = cgroup_directory_of(main.pid);
-  orphan(*run, main);
-  const std::string record = only_entry() / "record.json";
-  std::string text = read_file(record);
-  const std::string inode = "\"inode\":" + std::to_string(nlohmann::json::parse(text)["cgroup"]["inode"].get<long>());
-  ASSERT_NE(text.find(inode), std::string::npos);
-  write_file(record, text.replace(text.find(inode), inode.size(), "\"inode\":1"));
-  ASSERT_TRUE(enter_cgroup(cgroup, outsider.pid()));
-  const auto report = sweep({"--ladder", "KILL"});
-  EXPECT_FALSE(is_alive(main));
-  EXPECT_TRUE(identify(outsider.pid()) && is_alive(*identify(outsider.pid())));
-  EXPECT_THAT(report["skipped"].dump(), HasSubstr("is not the cgroup of the run"));
-  EXPECT_TRUE(fs::exists(cgroup));
-  ASSERT_TRUE(enter_cgroup(own_cgroup(), outsider.pid()));
-  EXPECT_EQ(::rmdir(cgroup.c_str()), 0);
-}
-
-TEST_F(SweepOfCgroup, ASweepInsideOfTheCgroupIsNotItsOwnVictim) {
-  REQUIRE_CGROUP();
-  auto run = start("main", {"ignore=TERM"}, {"--contain", "cgroup"});
-  const Process main = roster_.next();
-  const std::string cgroup = cgroup_directory_of(main.pid);
-  orphan(*run, main);
-  const Outcome outcome = test::run({.args = {"sweep", "--json", "--ladder", "KILL"},
-                                     .env = environment_,
-                                     .leaves_processes = true,
-                                     .before_exec = [&cgroup] {
-                                       if (!enter_cgroup(cgroup, ::getpid())) ::_exit(96);
-                                     }});
-  EXPECT_EQ(outcome.code(), 4) << outcome.out << outcome.err;  // it cannot remove the cgroup that it is in
-  EXPECT_FALSE(is_alive(main));
-  EXPECT_TRUE(fs::exists(cgroup));
-  (void)sweep({});
-  EXPECT_FALSE(fs::exists(cgroup));
 }
 
 TEST(Doctor, TellsWhatARunThenDoes) {

@@ -133,18 +133,21 @@ TEST(Forwarding, MapRewritesAndDrops) {
   (void)reapctl.wait();
 }
 
-TEST(Forwarding, WhatTheCallerIgnoresStaysIgnored) {
+/// As a script has it with `server & kill -QUIT $!`: the shell has SIGINT and SIGQUIT ignored, and the server has not.
+TEST(Forwarding, WhatTheCallerIgnoresIsForTheCommandToDecide) {
   Roster roster;
-  Launch launch = run_of({}, misbehave(roster, {"on=HUP:say=hup", "on=USR1:say=usr1", "on=INT:exit=3", "ready=main"}));
-  launch.ignored = {SIGHUP};
+  Launch launch =
+      run_of({"--map", "USR2:TERM"}, misbehave(roster, {"on=QUIT:say=quit", "on=INT:exit=3", "ready=main"}));
+  launch.ignored = {SIGINT, SIGQUIT, SIGHUP, SIGUSR2};
   Reapctl reapctl(std::move(launch));
   roster.await_roles({"main"});
-  reapctl.send(SIGHUP);
-  reapctl.send(SIGUSR1);
-  EXPECT_EQ(roster.next().role, "usr1");
-  reapctl.send(SIGTERM);
-  EXPECT_EQ(reapctl.wait().code(), 3);
-  EXPECT_TRUE(roster.take_all().empty()) << "no hup, as under nohup";
+  for (const int number : {SIGHUP, SIGUSR2, SIGQUIT}) reapctl.send(number);
+  EXPECT_EQ(roster.next().role, "quit") << "SIGHUP is ignored as under nohup, SIGUSR2 does not become another";
+  reapctl.send(SIGINT);
+  const Outcome outcome = reapctl.wait();
+  EXPECT_EQ(outcome.code(), 3);
+  EXPECT_EQ(outcome.report["result"], "exit-code") << "passed on: no stop";
+  EXPECT_TRUE(outcome.report["stop"].is_null());
 }
 
 TEST(StopOn, WhatTheCallerIgnoresDoesNotStop) {

@@ -1,12 +1,15 @@
 #include "support/cgroup.hpp"
 
 #include "support/environment.hpp"
+#include "support/forked.hpp"
 #include "support/process.hpp"
 
 #include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
 
@@ -69,6 +72,26 @@ bool enter_cgroup(const std::string& cgroup, pid_t pid) {
   std::ofstream procs(cgroup + "/cgroup.procs");
   procs << pid << std::flush;
   return procs.good();
+}
+
+std::string cgroup_directory_of(pid_t pid) {
+  const std::string text = read_file("/proc/" + std::to_string(pid) + "/cgroup");
+  const auto begin = text.rfind("0::");
+  if (begin == std::string::npos) return {};
+  const std::string path = text.substr(begin, text.find('\n', begin) - begin);
+  const auto run = path.rfind("/reapctl-");
+  return run == std::string::npos ? std::string() : own_cgroup() + path.substr(run);
+}
+
+Outsider::Outsider() : pid_(must_fork()) {
+  if (pid_ != 0) return;
+  (void)::setsid();
+  for (;;) ::pause();
+}
+
+Outsider::~Outsider() {
+  (void)::kill(pid_, SIGKILL);
+  (void)::waitpid(pid_, nullptr, 0);
 }
 
 }  // namespace reapctl::test

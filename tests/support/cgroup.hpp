@@ -30,6 +30,22 @@ class TestCgroup {
 /// Moves a process into a cgroup; false if the kernel refuses.
 [[nodiscard]] bool enter_cgroup(const std::string& cgroup, pid_t pid);
 
+/// The directory of the cgroup of a run, or one below that, that the process is in. The run was started in our cgroup.
+[[nodiscard]] std::string cgroup_directory_of(pid_t pid);
+
+/// A process that no run has started, in a session of its own. It ends on SIGTERM, and with this object.
+class Outsider {
+ public:
+  Outsider();
+  ~Outsider();
+  Outsider(const Outsider&) = delete;
+  Outsider& operator=(const Outsider&) = delete;
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_;
+};
+
 }  // namespace reapctl::test
 
 /// Skips the test visibly where this user can make no cgroup.

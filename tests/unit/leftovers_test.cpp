@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace reapctl::engine {
@@ -129,6 +130,25 @@ TEST_F(LeftWorkdir, OfAnotherBootMustAgreeInAllTheRest) {
   recorded.birth_time_ns = right.birth_time_ns;
   ++recorded.owner;
   expect_refused(false);
+}
+
+TEST_F(LeftWorkdir, WhatCannotBeDeletedIsNamedAndCounted) {
+  REQUIRE_CALL_STOPS();
+  fs::create_directory(path_ + "/mounted");
+  test::write_file(path_ + "/mounted/file", "x");
+  LeftoversRemoved removed;
+  test::run_with_stops(
+      {SYS_openat2}, [&] { removed = remove(true); },
+      [](const test::PendingCall& call) { return call.name() == "mounted" ? EXDEV : 0; });
+  EXPECT_EQ(
+      removed.problem,
+      path_ + " could not be deleted completely: reapctl-0123456789ABCDEF/mounted (EXDEV: something is mounted there)");
+  test::write_file(path_ + "/one", "x");
+  test::write_file(path_ + "/two", "x");
+  test::run_with_stops(
+      {SYS_unlinkat}, [&] { removed = remove(true); },
+      [](const test::PendingCall& call) { return call.is_rmdir() ? 0 : EPERM; });
+  EXPECT_THAT(removed.problem, testing::HasSubstr(" (EPERM), and 2 more"));
 }
 
 TEST(LeftoversHelper, WhatTheChildSaysArrives) {

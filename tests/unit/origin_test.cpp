@@ -59,9 +59,9 @@ TEST(Origin, StaysEmptyWhereNothingCanBeFoundOut) {
 TEST(Origin, UserNameIsTheFirstWithTheNumber) {
   const FakeProc fake{{"passwd", "# users\nbroken line\na:x:7:7::/:/bin/sh\nb:x:7:7::/:/bin/sh\nlong:x:8:8:" +
                                      std::string(5000, 'x') + ":/:/bin/sh\n"}};
-  EXPECT_EQ(user_name(7, fake.root() + "/passwd"), "a");
-  EXPECT_EQ(user_name(8, fake.root() + "/passwd"), "long");
-  EXPECT_EQ(user_name(9, fake.root() + "/passwd"), "9");
+  EXPECT_EQ(sys::user_name(7, fake.root() + "/passwd"), "a");
+  EXPECT_EQ(sys::user_name(8, fake.root() + "/passwd"), "long");
+  EXPECT_EQ(sys::user_name(9, fake.root() + "/passwd"), "9");
 }
 
 TEST(Origin, TerminalNames) {

@@ -110,6 +110,8 @@ TEST(ReportText, WarningsAndWhatBecameOfTheWorkDirectory) {
   report.workdir = core::WorkdirReport{.path = "/tmp/w", .errors = {{"/tmp/w/a", "EBUSY"}}, .errors_total = 11};
   EXPECT_THAT(text_of(report), EndsWith("exit 0\n  not deleted:  /tmp/w/a (EBUSY)\n                and 10 more\n"
                                         "  warning: no record: disk full\n  warning: second"));
+  report.workdir = core::WorkdirReport{.path = "/tmp/w", .errors = {{"w/mnt", "EXDEV"}}, .errors_total = 1};
+  EXPECT_THAT(text_of(report), HasSubstr("\n  not deleted:  w/mnt (EXDEV: something is mounted there)\n"));
   report.workdir = core::WorkdirReport{.path = "/tmp/w", .kept = true};
   EXPECT_THAT(text_of(report), HasSubstr("\n  kept /tmp/w\n"));
   report.workdir = core::WorkdirReport{.path = "/tmp/w"};

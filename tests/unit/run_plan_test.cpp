@@ -276,8 +276,8 @@ TEST(RunPlanReport, GoesWhereItIsSent) {
 
 TEST(RunPlanReport, ADescriptorByItsPathIsThatDescriptor) {
   // As a file it would be replaced, and what the command has written into it would be gone.
-  for (const auto& [path, fd] : {std::pair("/dev/stdout", 1), std::pair("/dev/stderr", 2), std::pair("/dev/fd/1", 1),
-                                 std::pair("/proc/self/fd/2", 2)}) {
+  for (const auto& [path, fd] : {std::pair("-", 1), std::pair("/dev/stdout", 1), std::pair("/dev/stderr", 2),
+                                 std::pair("/dev/fd/1", 1), std::pair("/proc/self/fd/2", 2)}) {
     for (const char* option : {"report", "events"}) {
       const auto made = plan({{option, path}});
       const core::OutputTarget& target = option == std::string_view("report") ? made.report : made.events;

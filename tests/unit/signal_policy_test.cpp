@@ -77,6 +77,27 @@ TEST(SignalPolicy, AHangupReachesOnlyTheSessionLeader) {
   EXPECT_EQ(typed(SIGINT, kDefault, kSessionLeader), SignalUse::typed_interrupt);
 }
 
+TEST(SignalPolicy, WhatTheCallerIgnoresIsPassedOnAndDoesNothingElse) {
+  RunPlan plan = kDefault;
+  plan.signal_map = {{SIGUSR1, SIGTERM}, {SIGUSR2, 0}};
+  const auto use = [&](int signal, const SignalContext& context, bool from_kernel) {
+    return classify({.number = signal, .from_kernel = from_kernel, .ignored = true}, context, plan);
+  };
+  for (const SignalContext& context : {kNoTerminal, kTerminal, kSessionLeader}) {
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
+      EXPECT_EQ(use(signal, context, false), SignalUse::forward) << signal;
+    }
+    for (const int signal : {SIGUSR1, SIGUSR2, SIGPIPE, SIGTSTP}) {
+      EXPECT_EQ(use(signal, context, false), SignalUse::ignore) << signal;
+    }
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGTSTP}) {
+      EXPECT_EQ(classify_before_start({.number = signal, .from_kernel = false, .ignored = true}, context, plan),
+                SignalUse::ignore);
+    }
+  }
+  EXPECT_EQ(use(SIGINT, kTerminal, true), SignalUse::ignore) << "^C, which the command has had";
+}
+
 TEST(SignalPolicy, BeforeTheStartWhateverWouldEndACommandStops) {
   const auto early = [](int signal, const RunPlan& plan, const SignalContext& context, bool from_kernel) {
     return classify_before_start({.number = signal, .from_kernel = from_kernel}, context, plan);
