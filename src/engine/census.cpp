@@ -194,6 +194,7 @@ void count_as_dead(ProcessCensus& census, const std::vector<core::OwningRun>& ru
   for (core::ProcessFacts& process : census.processes) {
     if (process.stat.state != 'Z' && !process.stat.doomed) continue;
     const bool is_reapctl = std::any_of(runs.begin(), runs.end(), [&](const core::OwningRun& run) {
+      if (run.only_of && run.only_of != process.uid) return false;
       return process.stat.id == run.record.supervisor || process.stat.id == run.record.guard;
     });
     if (!is_reapctl) continue;

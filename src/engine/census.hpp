@@ -56,7 +56,8 @@ void note_users(ProcessCensus& census, const std::vector<core::OwningRun>& runs,
 
 /// Takes for dead each reapctl of the runs that has been killed, or has ended with its first thread, though another
 /// hangs in the kernel, over a deletion: it does no more, and cannot be killed any further. It stays in the picture,
-/// for until it has quite ended it is the parent by whom its children are known.
+/// for until it has quite ended it is the parent by whom its children are known. To be called after note_users: a
+/// record of another user's is not believed of everybody's.
 void count_as_dead(ProcessCensus& census, const std::vector<core::OwningRun>& runs);
 
 /// Notes of each process of `which` (indices) the run whose lock it holds open: nothing but the reapctl of a run does

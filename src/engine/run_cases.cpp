@@ -118,6 +118,18 @@ RunCases read_cases(const proc::ProcFs& proc, std::vector<Registry> registries, 
   return all;
 }
 
+std::optional<core::OwningRun> find_active(const proc::ProcFs& proc, const RunCases& cases, const std::string& run_id,
+                                           const core::RecordCodec& codec) {
+  for (const Registry& registry : cases.registries) {
+    auto entry = read_entry(registry, run_id, codec);
+    if (!entry || !entry->record || judge(proc, cases.here, *entry) != core::Verdict::active) continue;
+    std::optional<uid_t> only_of;
+    if (entry->owner != ::geteuid()) only_of = entry->owner;
+    return core::OwningRun{.record = *std::move(entry->record), .verdict = core::Verdict::active, .only_of = only_of};
+  }
+  return std::nullopt;
+}
+
 bool refresh(const proc::ProcFs& proc, const RunCases& cases, RunCase& run, const core::RecordCodec& codec) {
   auto entry = read_entry(cases.registries[run.registry], run.entry.run_id, codec);
   if (!entry) return false;

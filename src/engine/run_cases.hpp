@@ -48,6 +48,10 @@ struct RunCases {
 [[nodiscard]] RunCases read_cases(const proc::ProcFs& proc, std::vector<Registry> registries,
                                   const core::RecordCodec& codec);
 
+/// The run of that id, if one of the registries of `cases` has it on record by now, and it is active.
+[[nodiscard]] std::optional<core::OwningRun> find_active(const proc::ProcFs& proc, const RunCases& cases,
+                                                         const std::string& run_id, const core::RecordCodec& codec);
+
 /// Reads an entry again; false when it has gone.
 [[nodiscard]] bool refresh(const proc::ProcFs& proc, const RunCases& cases, RunCase& run,
                            const core::RecordCodec& codec);

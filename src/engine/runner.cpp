@@ -331,6 +331,11 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   const std::string cgroup = ground->cgroup ? ground->cgroup->path() : std::string();
   // As PID 1 a guard has no use: when PID 1 ends, the kernel kills everybody else.
   report.guard = plan.guard && ::getpid() != 1;
+  if (report.guard && proc.has_children_elsewhere()) {
+    report.guard = false;  // the supervisor would know nobody by the pid that /proc says
+    report.warnings.emplace_back(
+        "no guard: what is started here is in a PID namespace of its own (unshare --pid without --fork)");
+  }
   auto outcome = report.guard ? guarded(plan, setting, observer, *ground, proc, tree, report)
                               : supervise(plan, setting, observer, *ground, std::nullopt, nullptr, proc, tree, report);
   if (!outcome) {  // nothing was started, so there is nothing in the directories

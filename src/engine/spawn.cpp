@@ -102,30 +102,36 @@ int fail(ChildPlan& plan, const char* stage, int code) {
   return 127;  // seen by nobody: the stage says more
 }
 
-/// Field 22 of /proc/self/stat, proc_pid_stat(5); 0 if it cannot be read. The comm may hold any byte but ends at the
-/// last ')'. Behind it each field has a space in front; the first is a letter, the others are numbers. By hand:
-/// proc::parse_stat allocates.
-std::uint64_t own_start_ticks() {
-  const int fd = ::open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  std::array<char, 1024> text;
-  const ssize_t length = ::read(fd, text.data(), text.size());
-  (void)::close(fd);
-  ssize_t at = length - 1;
-  while (at >= 0 && text[static_cast<std::size_t>(at)] != ')') --at;
-  if (at < 0) return 0;
-  constexpr int kSpacesBefore = 20;
-  int spaces = 0;
-  std::uint64_t ticks = 0;
-  for (++at; at < length && spaces <= kSpacesBefore; ++at) {
-    const char byte = text[static_cast<std::size_t>(at)];
-    if (byte == ' ') {
-      ++spaces;
-    } else if (spaces == kSpacesBefore) {
-      ticks = ticks * 10 + static_cast<std::uint64_t>(byte - '0');
-    }
+/// The number behind so many spaces; 0 if it is not there.
+std::uint64_t number_behind(std::string_view text, int spaces) {
+  std::size_t at = 0;
+  for (; at < text.size() && spaces > 0; ++at) spaces -= text[at] == ' ' ? 1 : 0;
+  std::uint64_t number = 0;
+  for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at) {
+    number = number * 10 + static_cast<std::uint64_t>(text[at] - '0');
   }
-  return ticks;
+  return number;
+}
+
+/// By /proc/self/stat, proc_pid_stat(5), and so with the pids of the namespace that /proc and the record are of: after
+/// unshare(2) ours is another one. The comm may hold any byte but ends at the last ')', and the fields behind it, from
+/// the third on, have a space in front of each. Start ticks 0 if it cannot be read. By hand: proc::parse_stat
+/// allocates.
+core::MainOnRecord own_identity() {
+  core::MainOnRecord self;
+  const int fd = ::open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return self;
+  std::array<char, 1024> buffer;
+  const ssize_t length = ::read(fd, buffer.data(), buffer.size());
+  (void)::close(fd);
+  const std::string_view text(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0)));
+  const std::size_t name_end = text.rfind(')');
+  if (name_end == std::string_view::npos) return self;
+  const std::string_view fields = text.substr(name_end + 1);
+  self.id = {.pid = static_cast<pid_t>(number_behind(text, 0)), .start_ticks = number_behind(fields, 22 - 2)};
+  self.pgid = static_cast<pid_t>(number_behind(fields, 5 - 2));
+  self.sid = static_cast<pid_t>(number_behind(fields, 6 - 2));
+  return self;
 }
 
 /// The new process puts itself on record. Until then it holds the lock of the run as well, so that a sweep which finds
@@ -135,8 +141,7 @@ std::uint64_t own_start_ticks() {
 void write_down(ChildPlan& plan) {
   const MainNote& note = plan.request->note;
   if (note.fd < 0) return;
-  const core::MainOnRecord self{
-      .id = {.pid = ::getpid(), .start_ticks = own_start_ticks()}, .pgid = ::getpgrp(), .sid = ::getsid(0)};
+  const core::MainOnRecord self = own_identity();
   std::array<char, 256> slot;
   if (self.id.start_ticks == 0 || note.size > slot.size()) return;
   note.fill(std::span(slot.data(), note.size), self);
@@ -212,7 +217,8 @@ int child_main(void* argument) {
   if (request.group && ::setpgid(0, *request.group) != 0) return fail(plan, "setpgid", errno);
   write_down(plan);  // before anything that a file server could hold up, as the close of what is replaced here
   // Killed already: then the guard may have taken over before there was a pid to be found, and have made a new record.
-  if (::getppid() != plan.parent) return fail(plan, "exec", ECHILD);
+  // 0 is a parent in another PID namespace.
+  if (const pid_t parent = ::getppid(); parent != plan.parent && parent != 0) return fail(plan, "exec", ECHILD);
   take_over_keys(request.keys);
   if (request.stdout_fd >= 0 && ::dup2(request.stdout_fd, STDOUT_FILENO) < 0) return fail(plan, "stdout", errno);
   if (request.stderr_fd >= 0 && ::dup2(request.stderr_fd, STDERR_FILENO) < 0) return fail(plan, "stderr", errno);

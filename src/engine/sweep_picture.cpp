@@ -9,9 +9,16 @@
 
 namespace reapctl::engine {
 
-SweepObserver::SweepObserver(const core::SweepPlan& plan, const proc::ProcFs& proc, const RunCases& cases,
-                             const std::vector<SweepTarget>& targets, const RunCases& elsewhere)
-    : plan_(plan), proc_(proc), owning_(cases.owning()), self_(this_sweeper(proc)), matcher_(plan, proc) {
+SweepObserver::SweepObserver(const core::SweepPlan& plan, const core::RecordCodec& codec, const proc::ProcFs& proc,
+                             const RunCases& cases, const std::vector<SweepTarget>& targets, const RunCases& elsewhere)
+    : plan_(plan),
+      codec_(codec),
+      proc_(proc),
+      cases_(cases),
+      elsewhere_(elsewhere),
+      owning_(cases.owning()),
+      self_(this_sweeper(proc)),
+      matcher_(plan, proc) {
   std::map<std::size_t, std::size_t> target_of_case;
   for (std::size_t i = 0; i < targets.size(); ++i) target_of_case[targets[i].index] = i;
   since_ticks_ = std::numeric_limits<std::uint64_t>::max();
@@ -25,6 +32,20 @@ SweepObserver::SweepObserver(const core::SweepPlan& plan, const proc::ProcFs& pr
   if (plan_.match.any()) since_ticks_ = 0;
   if (plan_.agreed) chosen_ = *plan_.agreed;
   for (core::OwningRun& run : elsewhere.owning().runs) owning_.runs.push_back(std::move(run));
+  for (const core::OwningRun& run : owning_.runs) asked_for_.insert(run.record.run_id);
+}
+
+/// The registries were read before, and a run may have begun since inside of one that is swept. It is on record before
+/// anybody shows its cookie, so to ask once is enough. One that is dead again is for the next sweep.
+void SweepObserver::note_new_runs(const ProcessCensus& census) {
+  for (const core::ProcessFacts& process : census.processes) {
+    for (const std::string& id : process.cookies) {
+      if (!asked_for_.insert(id).second) continue;
+      auto run = find_active(proc_, cases_, id, codec_);
+      if (!run) run = find_active(proc_, elsewhere_, id, codec_);
+      if (run) owning_.runs.push_back(*std::move(run));
+    }
+  }
 }
 
 std::optional<std::size_t> SweepObserver::target_of(std::size_t index) const {
@@ -34,6 +55,7 @@ std::optional<std::size_t> SweepObserver::target_of(std::size_t index) const {
 
 SweepPicture SweepObserver::look() {
   SweepPicture picture{.census = take_census(proc_, since_ticks_, environments_), .owners = {}, .selection = {}};
+  note_new_runs(picture.census);
   note_cgroups(picture.census, owning_.runs);
   note_users(picture.census, owning_.runs, proc_);
   count_as_dead(picture.census, owning_.runs);

@@ -25,9 +25,9 @@ struct SweepPicture {
 /// has died, or that has overwritten its environment.
 class SweepObserver {
  public:
-  /// `elsewhere`: runs of other registries, which are not swept but protect what is theirs.
-  SweepObserver(const core::SweepPlan& plan, const proc::ProcFs& proc, const RunCases& cases,
-                const std::vector<SweepTarget>& targets, const RunCases& elsewhere);
+  /// `elsewhere`: runs of other registries, which are not swept but protect what is theirs. All outlive this.
+  SweepObserver(const core::SweepPlan& plan, const core::RecordCodec& codec, const proc::ProcFs& proc,
+                const RunCases& cases, const std::vector<SweepTarget>& targets, const RunCases& elsewhere);
 
   [[nodiscard]] SweepPicture look();
 
@@ -48,16 +48,21 @@ class SweepObserver {
   [[nodiscard]] std::optional<std::size_t> target_of(std::size_t index) const;
 
  private:
+  void note_new_runs(const ProcessCensus& census);
   [[nodiscard]] core::Matches match(const ProcessCensus& census);
   [[nodiscard]] std::set<std::size_t> candidates(const SweepPicture& picture, const core::Matches& matches) const;
   void find_cgroups_to_kill(const SweepPicture& picture);
   void set_apart_other_namespaces(SweepPicture& picture) const;
 
   const core::SweepPlan& plan_;
+  const core::RecordCodec& codec_;
   const proc::ProcFs& proc_;
+  const RunCases& cases_;
+  const RunCases& elsewhere_;
   RunCases::Owning owning_;
-  std::set<std::size_t> targets_;   ///< orphaned runs, as indices in owning_.runs
-  std::set<std::size_t> released_;  ///< likewise
+  std::set<std::string> asked_for_;  ///< runs that were on record, or not, when somebody was first seen to be of them
+  std::set<std::size_t> targets_;    ///< orphaned runs, as indices in owning_.runs
+  std::set<std::size_t> released_;   ///< likewise
   std::map<std::size_t, std::size_t> target_of_run_;
   std::uint64_t since_ticks_ = 0;
   EnvironmentMemory environments_;

@@ -67,7 +67,7 @@ core::SweepReport Sweeper::run(std::vector<Registry> registries) {
   }
   RunCases others;
   if (plan_.match.any() || !targets_.empty()) others = read_cases(proc_, open_elsewhere(cases_), codec_);
-  observer_.emplace(plan_, proc_, cases_, targets_, others);
+  observer_.emplace(plan_, codec_, proc_, cases_, targets_, others);
   if (!observer_->nothing_to_see()) {
     if (plan_.dry_run) {
       const SweepPicture picture = observer_->look();

@@ -67,6 +67,10 @@ bool ProcFs::is_usable() {
   return ProcFs().link("self") == std::to_string(::getpid());
 }
 
+bool ProcFs::has_children_elsewhere() const {
+  return link("self/ns/pid_for_children") != link("self/ns/pid");
+}
+
 sys::Result<core::ProcessStat> ProcFs::stat(pid_t pid) const {
   if (root_ == kNone) return stat_of_child(pid);
   const std::string path = full_path(of_pid(pid, "stat"));

@@ -72,6 +72,10 @@ class ProcFs {
   /// Whether /proc shows the processes of our own PID namespace. It may be missing, or belong to an outer one.
   [[nodiscard]] static bool is_usable();
 
+  /// Whether the next child of this process is born in another PID namespace than its own, and is not what /proc says
+  /// of its pid there: after unshare(2) or setns(2), until a child enters it. Source: pid_namespaces(7).
+  [[nodiscard]] bool has_children_elsewhere() const;
+
   /// False for that of without_proc.
   [[nodiscard]] bool has_files() const { return root_ != kNone; }
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <string>
+#include <sys/inotify.h>
 #include <unistd.h>
 #include <vector>
 
@@ -68,6 +69,41 @@ TEST_F(SweepHardship, ACommandThatHangsInItsExecIsAnOrphanLikeAnyOther) {
   EXPECT_TRUE(nothing_on_record());
   EXPECT_TRUE(fs::is_empty(base_));
   ::close(lease);
+}
+
+/// The sweep has read the registry, and waits for the lock of another run, while inside of the one that it is to end a
+/// new one begins.
+TEST_F(SweepHardship, ARunThatBeginsInsideMeanwhileIsKnown) {
+  Gate gate;
+  std::string script = "exec '" + reapctl_path() + "' run --report none --name inner --no-workdir --";
+  for (const std::string& word : misbehave(roster_, {"ready=inner"})) script += " '" + word + "'";
+  auto other = start("other", {});
+  orphan(*other, roster_.next());
+  const std::string lock_path = only_entry() / "lock";
+  const int lock = ::open(lock_path.c_str(), O_RDWR | O_CLOEXEC);
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  ASSERT_EQ(::fcntl(lock, F_OFD_SETLK, &whole), 0);
+  auto outer = start("outer", {"fork", "[", "await=" + gate.path(), "exec", "sh", "-c", script, "]"});
+  const Process main = roster_.next();
+  orphan(*outer, main);
+  const int watch = ::inotify_init1(IN_CLOEXEC);
+  ASSERT_GE(::inotify_add_watch(watch, lock_path.c_str(), IN_OPEN), 0);
+  Reapctl sweeping(
+      Launch{.args = {"sweep", "--json", "--ladder", "KILL"}, .env = environment_, .leaves_processes = true});
+  inotify_event event{};  // without a name, for it is the file that is watched
+  for (int opened = 0; opened < 2; ++opened) ASSERT_EQ(::read(watch, &event, sizeof event), sizeof event);
+  gate.open();
+  const Process inner = roster_.next();
+  ::close(lock);
+  const Outcome outcome = sweeping.wait();
+  ::close(watch);
+  EXPECT_EQ(outcome.code(), 0) << outcome.out << outcome.err;
+  EXPECT_FALSE(is_alive(main));
+  EXPECT_TRUE(is_alive(inner));
+  EXPECT_EQ(reapctl({"stop", "--name", "inner"}).code(), 0);
+  (void)sweep({});
+  EXPECT_TRUE(nothing_on_record());
 }
 
 TEST_F(SweepHardship, WhatCannotBeReadForWantOfDescriptorsIsNotNothing) {

@@ -65,6 +65,30 @@ TEST_P(WithoutProc, StopsEverythingAtTheTimeout) {
   EXPECT_GE(outcome.report["stop"]["rungs"][0]["told"], 1);
 }
 
+/// What is started is in another PID namespace, but /proc is that of reapctl and knows everybody: unshare without
+/// --fork.
+TEST(ChildrenElsewhere, TheCommandIsTheFirstThere) {
+  REQUIRE_PID_NAMESPACE();
+  const TempDir directory;
+  for (const bool guard : {true, false}) {
+    Args options{"--ladder", "TERM:100ms,KILL"};
+    if (!guard) options.emplace_back("--no-guard");
+    Launch launch = run_of(std::move(options),
+                           sh("echo $$; sleep 1000 & cat \"$REAPCTL_REGISTRY/$REAPCTL_RUN_ID/record.json\"; exit 7"));
+    launch.env = {{"REAPCTL_REGISTRY", directory / "registry"}};
+    launch.wrapper = {"unshare", "--pid"};
+    if (::geteuid() != 0) launch.wrapper.insert(launch.wrapper.end(), {"--user", "--map-root-user"});
+    const Outcome outcome = run(std::move(launch));
+    EXPECT_EQ(outcome.code(), 7) << outcome.err << outcome.report_text;
+    ASSERT_TRUE(outcome.out.starts_with("1\n")) << outcome.out;
+    const auto record = nlohmann::json::parse(outcome.out.substr(2), nullptr, false);
+    EXPECT_EQ(record["main"]["pid"], outcome.report["main"]["pid"]) << outcome.out;
+    EXPECT_EQ(record["main"]["pgid"], outcome.report["main"]["pid"]);
+    EXPECT_EQ(outcome.report["containment"]["guard"], false);
+    EXPECT_EQ(outcome.report["warnings"].dump().find("no guard") != std::string::npos, guard) << outcome.report_text;
+  }
+}
+
 TEST(WithoutProcAndPids, FindsWhoeverGotHisPidBeforeTheNumbersBeganAgain) {
   if (const std::string obstacle = storm_obstacle(); !obstacle.empty()) GTEST_SKIP() << obstacle;
   const std::string count_on = "i=0; while [ $i -lt $n ]; do (:); i=$((i + 1)); done\n";

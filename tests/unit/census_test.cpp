@@ -275,5 +275,21 @@ TEST(Census, AReapctlThatIsDyingIsDeadAndAParent) {
   EXPECT_TRUE(core::attribute({run}, census.processes, {})[1]);
 }
 
+/// Or he could keep a sweep from a process of somebody else's whose first thread has ended.
+TEST(Census, NobodyMakesAReapctlOfWhoIsNotHis) {
+  core::ProcessFacts process{.stat = {}, .cookies = {}, .cgroups = {}, .uid = 7};
+  process.stat.id = {.pid = 20, .start_ticks = 50};
+  process.stat.state = 'Z';
+  process.stat.threads = 2;
+  ProcessCensus census{.processes = {process}, .complete = true, .failure = {}, .unsure_cgroups = {}};
+  core::OwningRun run{.record = {}, .verdict = core::Verdict::orphaned, .only_of = 8};
+  run.record.supervisor = process.stat.id;
+  count_as_dead(census, {run});
+  EXPECT_TRUE(core::is_alive(census.processes[0].stat));
+  run.only_of = 7;
+  count_as_dead(census, {run});
+  EXPECT_FALSE(core::is_alive(census.processes[0].stat));
+}
+
 }  // namespace
 }  // namespace reapctl::engine
