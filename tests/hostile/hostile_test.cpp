@@ -36,6 +36,9 @@ constexpr const char* kContainments[] = {"subreaper", "cgroup"};
 /// on two cores, and tests run side by side.
 constexpr seconds kBound{15};
 
+/// A sweep adopts nobody. It gives its last rung ten seconds against chains, each look at which takes a while.
+constexpr seconds kSweepBound{30};
+
 /// What the trigger should lead to.
 struct Expected {
   std::string result;
@@ -190,8 +193,8 @@ class Cell {
                   .env = {{"REAPCTL_REGISTRY", registry_}},
                   .leaves_processes = true};
     Reapctl sweeping(std::move(launch));
-    EXPECT_TRUE(await([&sweeping] { return reap_before(sweeping.pid()); }, kBound));
-    const Outcome outcome = sweeping.wait(kBound);
+    EXPECT_TRUE(await([&sweeping] { return reap_before(sweeping.pid()); }, kSweepBound));
+    const Outcome outcome = sweeping.wait(kSweepBound);
     keep_json("sweep", outcome.out.substr(0, outcome.out.find('\n')));
     if (ends_all || misbehaviour_.special == Special::lost) {
       EXPECT_EQ(outcome.code(), survives_ ? 4 : 0) << outcome.out << outcome.err;
