@@ -9,7 +9,7 @@
 namespace reapctl::test {
 
 /// How long a test waits for what must happen. A bound for failure, never part of what is measured.
-inline constexpr std::chrono::seconds kPatience{20};
+inline constexpr std::chrono::seconds kPatience{60};
 
 /// The binary under test and the helper, as built.
 [[nodiscard]] std::string reapctl_path();
