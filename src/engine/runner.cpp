@@ -334,7 +334,7 @@ sys::Result<RunOutcome> run(const core::RunPlan& plan, const RunSetting& setting
   if (report.guard && proc.has_children_elsewhere()) {
     report.guard = false;  // the supervisor would know nobody by the pid that /proc says
     report.warnings.emplace_back(
-        "no guard: what is started here is in a PID namespace of its own (unshare --pid without --fork)");
+        "no guard: what is started here is in a PID namespace of its own (unshare without --fork)");
   }
   auto outcome = report.guard ? guarded(plan, setting, observer, *ground, proc, tree, report)
                               : supervise(plan, setting, observer, *ground, std::nullopt, nullptr, proc, tree, report);

@@ -48,6 +48,7 @@ void VictimLadder::run() {
       }
       if (living() > 0) {
         perform(state_.phase == core::LadderPhase::graceful ? core::LadderAction::tell : core::LadderAction::kill);
+        step(core::LadderEvent::tick);  // each look at a chain may find somebody new, and the time runs all the same
         continue;
       }
     }

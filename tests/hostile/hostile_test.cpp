@@ -37,7 +37,7 @@ constexpr const char* kContainments[] = {"subreaper", "cgroup"};
 constexpr seconds kBound{15};
 
 /// A sweep adopts nobody. It gives its last rung ten seconds against chains, each look at which takes a while.
-constexpr seconds kSweepBound{60};
+constexpr seconds kSweepBound{30};
 
 /// What the trigger should lead to.
 struct Expected {
