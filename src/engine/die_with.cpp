@@ -25,6 +25,15 @@ sys::Result<DieWithWatch> watch_process(pid_t pid) {
   return watch;
 }
 
+/// Whether our parent is not the process that forked us, which then ended before we could ask for it. fork(2) inherits
+/// the session: unless we lead our own, a parent in another one has adopted us.
+bool is_adopted_by(pid_t parent) {
+  const pid_t session = ::getsid(0);
+  if (session == ::getpid()) return false;
+  const pid_t of_parent = ::getsid(parent);
+  return of_parent == -1 ? errno == ESRCH : of_parent != session;
+}
+
 sys::Result<DieWithWatch> watch_parent() {
   const pid_t parent = ::getppid();
   if (parent == 0) {
@@ -32,6 +41,7 @@ sys::Result<DieWithWatch> watch_parent() {
         .code = 0, .operation = "the parent is outside of this PID namespace and cannot be watched", .subject = {}};
   }
   auto watch = watch_process(parent);
+  if (watch && is_adopted_by(parent)) watch->gone_already = true;
   // The pid may have been reused between the two calls; if we still have the same parent, it was not.
   if (watch && ::getppid() != parent) watch->gone_already = true;
   return watch;

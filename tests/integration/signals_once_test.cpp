@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <fcntl.h>
+#include <sched.h>
 #include <string>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -168,6 +169,33 @@ TEST(DieWithBefore, AProcessThatHasEndedButIsNotReaped) {
   EXPECT_NE(outcome.code(), 0);
   EXPECT_EQ(outcome.report["stop"]["cause"], "die-with");
   EXPECT_EQ(kill_leftovers({}).size(), 1U) << "that zombie";
+}
+
+TEST(DieWithBefore, AParentThatEndedBeforeItCouldBeAskedFor) {
+  Roster roster;
+  int told[2];
+  ASSERT_EQ(::pipe2(told, O_CLOEXEC), 0);
+  Launch launch = run_of({"--die-with", "parent"}, misbehave(roster, {"ready=main"}));
+  launch.leaves_processes = true;
+  launch.before_exec = [&told] {
+    const pid_t parent = ::getpid();
+    const pid_t child = ::fork();
+    if (child != 0) {
+      (void)!::write(told[1], &child, sizeof child);
+      ::_exit(0);
+    }
+    while (::getppid() == parent) ::sched_yield();
+  };
+  Reapctl parent(std::move(launch));
+  pid_t reapctl = -1;
+  ASSERT_EQ(::read(told[0], &reapctl, sizeof reapctl), static_cast<ssize_t>(sizeof reapctl));
+  ::close(told[0]);
+  ::close(told[1]);
+  EXPECT_TRUE(await_end(reapctl));
+  const Outcome outcome = parent.wait();
+  EXPECT_EQ(outcome.report["exit"]["stage"], "die-with") << outcome.report_text << outcome.err;
+  EXPECT_TRUE(roster.take_all().empty()) << "the command was started";
+  EXPECT_LE(kill_leftovers({}).size(), 1U) << "at most the zombie of reapctl itself";
 }
 
 TEST(DieWithBefore, AWriterThatHasClosedItsEnd) {
