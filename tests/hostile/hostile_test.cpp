@@ -36,8 +36,9 @@ constexpr const char* kContainments[] = {"subreaper", "cgroup"};
 /// on two cores, and tests run side by side.
 constexpr seconds kBound{15};
 
-/// A sweep adopts nobody. It gives its last rung ten seconds against chains, each look at which takes a while.
-constexpr seconds kSweepBound{30};
+/// A sweep adopts nobody. It gives its last rung ten seconds against chains, each look at which takes a while,
+/// with sanitizers several seconds.
+constexpr seconds kSweepBound{60};
 
 /// What the trigger should lead to.
 struct Expected {
