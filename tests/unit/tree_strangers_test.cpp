@@ -15,7 +15,18 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
-class TreeWithStrangers : public TreeTest {};
+class TreeWithStrangers : public TreeTest {
+ protected:
+  /// A child from before the run that has ended, and was reaped and forgotten since.
+  pid_t outlive_stranger() {
+    const pid_t stranger = start();
+    tree_.disown_children();
+    test::send_signal(stranger, SIGKILL);
+    sys::wait_and_reap(stranger);
+    tree_.forget_stranger(stranger);
+    return stranger;
+  }
+};
 
 TEST_F(TreeWithStrangers, AChildFromBeforeIsNotOfTheRun) {
   const pid_t stranger = start();
@@ -119,21 +130,12 @@ TEST_F(TreeWithStrangers, AnOrphanWithTheCookieIsOfTheRunAsSoonAsItShowsIt) {
 }
 
 TEST_F(TreeWithStrangers, AStrangersPidMayBeGivenToSomebodyElse) {
-  const pid_t stranger = start();
-  tree_.disown_children();
-  test::send_signal(stranger, SIGKILL);
-  sys::wait_and_reap(stranger);
-  tree_.forget_stranger(stranger);
-  EXPECT_FALSE(tree_.is_strange_child(stranger));
+  EXPECT_FALSE(tree_.is_strange_child(outlive_stranger()));
 }
 
 TEST_F(TreeWithStrangers, TheLastStrangerMayLeaveOrphansBehind) {
-  const pid_t stranger = start();
-  tree_.disown_children();
-  test::send_signal(stranger, SIGKILL);
-  sys::wait_and_reap(stranger);
-  tree_.forget_stranger(stranger);
-  const pid_t orphan = start_orphan();  // as if it had been his, and nobody had looked before he died
+  (void)outlive_stranger();
+  const pid_t orphan = start_orphan();  // as if it had been the stranger's, and nobody had looked before that ended
   EXPECT_TRUE(tree_.has_strangers());
   EXPECT_THAT(living(), IsEmpty());
   (void)tree_.kill(kNow);
